@@ -1,0 +1,39 @@
+"""A posting scored for a profile."""
+
+import datetime as dt
+
+import attrs
+
+from jobping.core.ids import PostingId, ProfileId
+from jobping.core.posting import StoredPosting
+
+
+@attrs.frozen(kw_only=True)
+class Match:
+    """A posting that passed a profile's hard filters.
+
+    Attributes:
+        score: 0 to 100.
+        origin: The model's name, or `local`.
+        reason: One sentence a person can read.
+    """
+
+    profile_id: ProfileId
+    posting_id: PostingId
+    posting_version: int
+    score: int
+    origin: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class MatchedPosting:
+    """A match together with its posting, as lists and digests need it.
+
+    Attributes:
+        sent_at: When a digest carried it, aware UTC; None where none has.
+    """
+
+    match: Match
+    posting: StoredPosting
+    sent_at: dt.datetime | None = None

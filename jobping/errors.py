@@ -1,0 +1,132 @@
+"""The exception hierarchy. A class says what the caller can do; its attributes carry the data."""
+
+import enum
+
+
+class JobPingError(Exception):
+    """The root of every error of this package; never raised itself."""
+
+
+class ConfigError(JobPingError):
+    """The operator must act; the process exits 78."""
+
+
+class FetchError(JobPingError):
+    """An exchange brought no page.
+
+    Attributes:
+        url: What was asked, without user part or query.
+        why: One word for the log and for the gate.
+    """
+
+    def __init__(self, url: str, why: str, message: str = "") -> None:
+        super().__init__(message or f"{url}: {why}")
+        self.url = url
+        self.why = why
+
+
+class Throttled(FetchError):
+    """The site told us to wait: 429, or 503 with Retry-After.
+
+    Attributes:
+        status: 429 or 503.
+        retry_after: The raw Retry-After fields, in order; `core.throttle` reads them.
+        date: The raw Date header, or None.
+    """
+
+    def __init__(
+        self, url: str, *, status: int, retry_after: tuple[str, ...], date: str | None
+    ) -> None:
+        super().__init__(url, str(status))
+        self.status = status
+        self.retry_after = retry_after
+        self.date = date
+
+
+class Blocked(FetchError):
+    """Stop asking: 401, 403 or 451 from the site, or a URL or address that our own guard refuses.
+
+    Attributes:
+        status: The status, or None where our guard refused and nothing was sent.
+    """
+
+    def __init__(self, url: str, why: str, *, status: int | None = None, message: str = "") -> None:
+        super().__init__(url, why, message)
+        self.status = status
+
+
+class Unreached(enum.Enum):
+    """Why a site gave no usable answer; the failure classes of the breaker."""
+
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    SERVER = "5xx"
+    CLIENT = "4xx"
+
+
+class Unavailable(FetchError):
+    """The site failed; counts as a failure.
+
+    Attributes:
+        failure: The class of the failure.
+        status: The status, where there was one.
+    """
+
+    def __init__(
+        self, url: str, failure: Unreached, *, status: int | None = None, message: str = ""
+    ) -> None:
+        super().__init__(url, str(status) if status else failure.value, message)
+        self.failure = failure
+        self.status = status
+
+
+class MalformedPage(JobPingError):
+    """The answer cannot be read: the board changed, or the bytes are broken.
+
+    Attributes:
+        why: What is wrong, short enough for a log field.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class DomainUnavailable(JobPingError):
+    """A scraper's honest end; the ladder decides what follows.
+
+    Attributes:
+        cause: `breaker`, `bad_cycles`, `long_block` or `refusals` (core.ladder).
+    """
+
+    def __init__(self, domain: str, cause: str) -> None:
+        super().__init__(f"{domain}: {cause}")
+        self.domain = domain
+        self.cause = cause
+
+
+class StoreError(JobPingError):
+    """PostgreSQL did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """No connection, or the server went away; nothing of the unit is known to have happened."""
+
+
+class StoreConflict(StoreError):
+    """A rule of the schema or of our own was broken."""
+
+
+class DeliveryError(JobPingError):
+    """A digest did not go out."""
+
+
+class DeliveryDeferred(DeliveryError):
+    """Try again at the next period."""
+
+
+class DeliveryRejected(DeliveryError):
+    """Stop for this address."""
