@@ -1,8 +1,21 @@
-"""The catalogue of log events: names, fields, levels, versions. This is the monitoring interface."""
+"""The catalogue of log events: names, fields, levels, versions. This is the monitoring interface.
 
+Durations end in `_s` and are seconds; `bytes` counts bytes; moments (`until`) are ISO 8601 in UTC.
+Every line also carries the envelope, added by `jobping.logs`: `ts` (microseconds since 1970, UTC),
+`event`, `v`, `level`, `actor`, `run`, `seq`.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import attrs
+
+LEVELS: tuple[str, ...] = ("debug", "info", "warning", "error")
+"""From the least to the most important."""
+
+ENVELOPE: tuple[str, ...] = ("ts", "event", "v", "level", "actor", "run", "seq")
+"""What every line carries; `cut` and `uncatalogued` are added where they are true."""
 
 
 class Emit(Protocol):
@@ -13,7 +26,7 @@ class Emit(Protocol):
 
         Args:
             event: A name of `EVENTS`.
-            level: Another level than the catalogue's, where it allows one.
+            level: Another level than the catalogue's, one of `LEVELS`.
             fields: Values of the fields that the catalogue names for this event.
         """
 
@@ -24,21 +37,141 @@ class EventType:
 
     Attributes:
         name: `noun.past_verb`.
-        level: `debug`, `info`, `warning` or `error`.
+        level: The level it has unless the one who emits it says another; one of `LEVELS`.
         fields: Names of all fields it may carry.
         summary: What it means and what to do, one sentence.
         version: Raised when a field is renamed or removed.
     """
 
     name: str
-    level: str
+    level: str = attrs.field(validator=attrs.validators.in_(LEVELS))
     fields: tuple[str, ...]
     summary: str
     version: int = 1
 
 
+def _event(name: str, level: str, fields: str, summary: str) -> EventType:
+    return EventType(name, level, tuple(fields.split()), summary)
+
+
+# fmt: off
 EVENTS: tuple[EventType, ...] = (
-    EventType("daemon.started", "info", ("version", "pid", "python", "state_dir"), "The process runs."),
-    EventType("daemon.became_ready", "info", ("start_s", "boards", "domains", "profiles"), "Every part has started."),
-    EventType("daemon.stopped", "info", ("reason", "code", "drained_s", "stuck"), "The last line of a run."),
-)  # fmt: skip
+    # the process
+    _event("daemon.started", "info", "version pid python state_dir",
+           "The process runs and has read its settings."),
+    _event("daemon.became_ready", "info", "start_s boards domains profiles",
+           "Every part has started."),
+    _event("daemon.stopped", "info", "reason code drained_s stuck",
+           "The last line of a run; `stuck` names what did not stop in time."),
+    _event("config.loaded", "info", "file boards profiles default_boards warnings",
+           "The settings hold; `jobping config show` prints each with its origin."),
+    _event("config.rejected", "error", "file errors",
+           "The settings are wrong; each error names file, key, value and what is allowed."),
+    _event("credential.exposed", "warning", "name variable cure",
+           "A secret came in a plain environment variable; a credential file is safer."),
+    # supervision
+    _event("child.started", "debug", "child incarnation duration_s",
+           "A part of the daemon is ready; an incarnation above 1 is a restart."),
+    _event("child.exited", "info",
+           "child incarnation phase kind error traceback uptime_s mailbox_depth restarts"
+           " wants_restart restart_in_s",
+           "A part ended; a warning when it failed."),
+    _event("child.restarted", "warning", "child attempt restart_in_s",
+           "A part that ended starts again after the delay named."),
+    _event("child.replaced", "warning", "child why",
+           "A part goes on in another form, such as a lower tier."),
+    _event("child.abandoned", "error", "child why",
+           "A part stays down; the others go on."),
+    _event("child.stop_timed_out", "error", "child stack",
+           "A part did not stop in its time; `stack` shows where it hangs."),
+    _event("supervisor.limit_exceeded", "error", "child restarts period_s",
+           "A part failed more often than its restart intensity allows."),
+    _event("health.changed", "warning", "before after children",
+           "Parts stopped making progress, or make it again."),
+    _event("message.dead_lettered", "info", "child cause message",
+           "A message found its receiver gone; the database still holds the work."),
+    _event("mailbox.filled", "warning", "child depth capacity",
+           "A part gets more than it can do; its senders wait."),
+    # polls
+    _event("scraper.polled", "info",
+           "domain source board tier outcome duration_s limiter_wait_s requests bytes seen new"
+           " changed unchanged duplicate rejected why news",
+           "One poll of one board, complete."),
+    _event("postings.rejected", "warning", "source board count reasons",
+           "Items of an answer could not be read; the others were stored."),
+    _event("fetch.failed", "warning", "domain source board class why status",
+           "A request brought no page; the gate decides when the next one goes."),
+    _event("payload.malformed", "warning", "domain source board why",
+           "An answer is not what the board documents; nothing of it was stored."),
+    _event("url.refused", "warning", "domain source board why",
+           "An address or URL that must not be asked; see `[network] allow`."),
+    _event("cycle.completed", "info", "domain boards good duration_s",
+           "Every due board of a domain was polled once."),
+    _event("network.lost", "warning", "domains",
+           "No name can be resolved: our own network is down; nothing counts against a board."),
+    _event("network.regained", "info", "down_s",
+           "Our own network is back."),
+    # the gate of a domain
+    _event("limiter.throttled", "warning", "domain retry_after_s clamped",
+           "The site told us to wait; all its boards do."),
+    _event("limiter.exhausted", "info", "domain until",
+           "The day's requests to this site are used up."),
+    _event("breaker.opened", "warning", "domain failures until_s cause",
+           "The site failed too often; nothing is sent before the time named."),
+    _event("breaker.half_opened", "info", "domain",
+           "One probe request goes to the site."),
+    _event("breaker.closed", "info", "domain",
+           "The site answers again."),
+    _event("tier.demoted", "warning", "domain source from_tier to_tier cause",
+           "A site goes on in a lower tier."),
+    _event("tier.promoted", "info", "domain source from_tier to_tier",
+           "A site is well again and goes up one tier."),
+    _event("tier.probed", "info", "domain source tier outcome why",
+           "A trial request in the tier above."),
+    # matches and digests
+    _event("matches.recorded", "info", "postings profiles matches duration_s",
+           "Stored postings were ranked for the profiles."),
+    _event("profile.searched", "info", "profile postings matches duration_s",
+           "A profile that is new or was edited was ranked over the stored postings."),
+    _event("profile.example_used", "warning", "profile command",
+           "No profile exists, so an example is used; the command replaces it."),
+    _event("digest.sent", "info", "digest profile period items delivery duration_s",
+           "A digest went out."),
+    _event("digest.failed", "error", "digest profile period delivery why",
+           "A digest did not go out; it is tried again."),
+    _event("digest.skipped", "info", "profile period why",
+           "A digest was due and there was nothing to send."),
+    _event("digest.resolved", "info", "digest profile period outcome",
+           "A digest that a crash left unfinished was sent, or found to be sent."),
+    # the store
+    _event("postgres.started", "info", "version pid data_dir bin_dir start_s",
+           "The private PostgreSQL answers."),
+    _event("postgres.crashed", "error", "pid code restart_in_s",
+           "The private PostgreSQL ended by itself; it is started again."),
+    _event("postgres.stopped", "info", "pid code duration_s",
+           "The private PostgreSQL ended because we asked."),
+    _event("postgres.logged", "debug", "text",
+           "A line of the server's own log."),
+    _event("postgres.account_shared", "warning", "account cure",
+           "The server runs as an account that other programs use and that could read its files."),
+    _event("store.lost", "error", "why",
+           "The database does not answer; work waits for it."),
+    _event("store.regained", "info", "down_s",
+           "The database answers again."),
+    _event("bridge.complained", "warning", "text error",
+           "The event loop behind the database connections reported a problem."),
+    _event("pool.sampled", "debug", "size idle waiting wait_max_s units statements opened",
+           "The database connections, each 60 s."),
+    # statistics and the log itself
+    _event("stats.taken", "info",
+           "uptime_s resident_bytes pool domains mailboxes postings unmatched",
+           "The figures of the whole daemon, each 60 s."),
+    _event("log.dropped", "warning", "n by_level",
+           "Lines were lost because their reader was too slow; the least important first."),
+    _event("library.complained", "warning", "logger text error",
+           "A library we use wrote a warning of its own."),
+)
+# fmt: on
+
+CATALOGUE: Mapping[str, EventType] = MappingProxyType({event.name: event for event in EVENTS})
+"""The events by name."""

@@ -1,0 +1,252 @@
+"""The log pipeline: structlog in front, a queue behind it, one line per event.
+
+`_lines` makes the JSON line, `_console` the line for people, `_queue` holds and writes them. The
+one who emits renders and queues, and never waits for the reader of the log.
+"""
+
+import contextlib
+import enum
+import functools
+import itertools
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Protocol
+
+import attrs
+import structlog
+
+from jobping.clock import utc_us
+from jobping.events import CATALOGUE, ENVELOPE, EVENTS, LEVELS
+from jobping.logs import _console, _lines
+from jobping.logs._console import printable
+from jobping.logs._lines import LINE_BYTES, mask_text
+from jobping.logs._queue import LineQueue
+
+__all__ = ["LINE_BYTES", "Form", "Log", "LogConfig", "mask_text", "open_log", "printable"]
+
+_RANK: Mapping[str, int] = {name: rank for rank, name in enumerate(LEVELS)}
+_PRIORITY = (b"<7>", b"<6>", b"<4>", b"<3>")  # sd-daemon(3), in the order of LEVELS
+_NUMBER = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+_LIBRARIES = ("httpx", "httpcore", "trio", "trio-asyncio", "asyncio", "asyncpg")
+_CLOSE_S = 1.0  # design/operations.md, section 4, stage 7
+
+
+class Form(enum.Enum):
+    """How a line looks."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+@attrs.frozen(kw_only=True)
+class LogConfig:
+    """What is written, and how.
+
+    Attributes:
+        level: The least important level written, one of `LEVELS`.
+        form: AUTO: CONSOLE on a terminal, JSON elsewhere.
+        colour: Colours may be used on a terminal (`NO_COLOR` is not set).
+        run: The name of this run in every line; None: a random one.
+        capacity: Most lines that wait for a slow reader.
+        strict: An event or a field outside the catalogue raises `ValueError`; for tests.
+    """
+
+    level: str = attrs.field(default="info", validator=attrs.validators.in_(LEVELS))
+    form: Form = Form.AUTO
+    colour: bool = True
+    run: str | None = None
+    capacity: int = 10_000
+    strict: bool = False
+
+
+class Stream(Protocol):
+    """What a log is written to: a file or pipe that the operating system knows."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+
+
+@attrs.frozen
+class Emitter:
+    """An `Emit` with the envelope's `actor` bound to it."""
+
+    _logger: structlog.typing.FilteringBoundLogger
+    _strict: bool
+
+    def __call__(self, event: str, /, *, level: str | None = None, **fields: object) -> None:
+        """Write one complete line; see `jobping.events.Emit`."""
+        allowed = _FIELDS.get(event)
+        if allowed is None or not fields.keys() <= allowed or level not in _LEVELS:
+            self._outside(event, level, fields)
+            return
+        getattr(self._logger, level or CATALOGUE[event].level)(event, **fields)
+
+    def bind(self, *, actor: str) -> "Emitter":
+        """Return the same with another `actor` in every line."""
+        return Emitter(self._logger.bind(actor=actor), self._strict)
+
+    def _outside(self, event: str, level: str | None, fields: dict[str, object]) -> None:
+        if self._strict:
+            raise ValueError(f"{event} {sorted(fields)} {level}: not in jobping.events.EVENTS")
+        safe = {f"{key}_" if key in _RESERVED else key: fields[key] for key in fields}
+        known = CATALOGUE[event].level if event in CATALOGUE else "warning"
+        write = getattr(self._logger, level if level and level in _RANK else known)
+        write(event, **safe, uncatalogued=True)
+
+
+_LEVELS = frozenset({*LEVELS, None})
+_RESERVED = frozenset(ENVELOPE) - {"actor"} | {"self", "uncatalogued", "cut"}
+_FIELDS: Mapping[str, frozenset[str]] = {
+    kind.name: frozenset({*kind.fields, "actor"}) for kind in EVENTS
+}
+
+
+class Log:
+    """The open log of a process. Get one from `open_log`."""
+
+    def __init__(self, config: LogConfig, *, stream: Stream, journal: bool) -> None:
+        """Start the writer on the stream's descriptor."""
+        people = stream.isatty() if config.form is Form.AUTO else config.form is Form.CONSOLE
+        self._queue = LineQueue(
+            stream.fileno(), capacity=config.capacity, on_dropped=self._say_dropped
+        )
+        self.run = config.run or uuid.uuid4().hex
+        logger = structlog.wrap_logger(
+            _Sink(self._queue, journal=journal and not people),
+            processors=[_envelope(self.run), _renderer(people, config.colour and stream.isatty())],
+            wrapper_class=structlog.make_filtering_bound_logger(_NUMBER[_RANK[config.level]]),
+            context_class=dict,
+            cache_logger_on_first_use=True,
+        )
+        self.emit = Emitter(logger.bind(), config.strict)
+
+    def bind(self, *, actor: str) -> Emitter:
+        """Return an `Emit` that names the actor in every line."""
+        return self.emit.bind(actor=actor)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the reader of the log is gone; lines are thrown away since."""
+        return self._queue.broken
+
+    def close(self) -> None:
+        """Write what is queued, for at most a second."""
+        self._queue.close(_CLOSE_S)
+
+    def _say_dropped(self, dropped: Sequence[int]) -> None:
+        by_level = {name: n for name, n in zip(LEVELS, dropped, strict=True) if n}
+        self.emit("log.dropped", n=sum(dropped), by_level=by_level)
+
+
+class _Sink:
+    """What structlog calls with a finished line."""
+
+    def __init__(self, queue: LineQueue, *, journal: bool) -> None:
+        prefixes = _PRIORITY if journal else (b"",) * len(LEVELS)
+        self.debug, self.info, self.warning, self.error = (
+            functools.partial(_put, queue, rank, prefix) for rank, prefix in enumerate(prefixes)
+        )
+
+
+def _put(queue: LineQueue, rank: int, prefix: bytes, line: bytes) -> None:
+    queue.put(rank, prefix + line + b"\n")
+
+
+_Fields = MutableMapping[str, object]
+
+
+def _envelope(run: str) -> Callable[[object, str, _Fields], _Fields]:
+    seq = itertools.count(1)
+
+    def add(_logger: object, level: str, fields: _Fields) -> _Fields:
+        event = str(fields.pop("event"))
+        kind = CATALOGUE.get(event)
+        return {
+            "ts": utc_us(),
+            "event": event,
+            "v": kind.version if kind else 0,
+            "level": level,
+            "actor": fields.pop("actor", None),
+            "run": run,
+            "seq": next(seq),
+            **fields,
+        }
+
+    return add
+
+
+def _renderer(people: bool, colour: bool) -> Callable[[object, str, _Fields], bytes]:
+    if people:
+        return lambda _logger, _level, fields: _console.render(fields, colour=colour)
+    return lambda _logger, _level, fields: _lines.render(fields)
+
+
+class _Bridge(logging.Handler):
+    """Turns the warnings of libraries into events."""
+
+    def __init__(self, emit: Emitter) -> None:
+        super().__init__(logging.WARNING)
+        self._emit = emit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record as one event."""
+        error = record.exc_info[1] if record.exc_info else None
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._emit(
+            "library.complained",
+            level=level,
+            logger=record.name,
+            text=_message(record),
+            error=error,
+        )
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):  # the library's own arguments do not fit its own text
+        return str(record.msg)
+
+
+@contextlib.contextmanager
+def _bridged(emit: Emitter) -> Iterator[None]:
+    bridge = _Bridge(emit)
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(bridge)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(bridge)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+@contextlib.contextmanager
+def open_log(config: LogConfig, *, stream: Stream, journal: bool) -> Iterator[Log]:
+    """Open the log of this process, with the warnings of our libraries in it.
+
+    Args:
+        config: What is written, and how.
+        stream: Where the lines go; standard output as a rule.
+        journal: The stream is the journal's (`JOURNAL_STREAM` names it): each JSON line gets the
+            journal's priority as a prefix.
+
+    Yields:
+        The log; closing it takes at most a second, also where its reader stands still.
+    """
+    log = Log(config, stream=stream, journal=journal)
+    try:
+        with _bridged(log.emit):
+            yield log
+    finally:
+        log.close()

@@ -1,0 +1,94 @@
+"""One event as a line for people: local time, level, event and fields in columns. Pure."""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+
+from jobping.logs._lines import foreign, mask
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "1;31"}
+_HIDDEN = frozenset({"ts", "event", "v", "level", "actor", "run", "seq"})
+_EVENT_WIDTH = 21
+_VALUE_WIDTH = 240
+
+
+def printable(text: str) -> str:
+    """Return text that cannot move the cursor, start a line or turn one around.
+
+    Control characters, separators and lone surrogates become blanks; bidirectional controls go.
+    """
+    return _CONTROL.sub(" ", _DIRECTION.sub("", text))
+
+
+def render(fields: Mapping[str, object], *, colour: bool) -> bytes:
+    """Return one line, or several where a value has several, without the last line end."""
+    level, event = str(fields["level"]), str(fields["event"])
+    shown = [(key, value) for key, value in fields.items() if key not in _HIDDEN and _says(value)]
+    pairs = [(key, _text(key, value)) for key, value in shown if not _is_block(value)]
+    blocks = [str(value) for _key, value in shown if _is_block(value)]
+    head = [
+        _paint(_local_time(fields["ts"]), "2", colour),
+        _paint(f"{level:<7}", _COLOURS[level], colour),
+        _paint(f"{printable(event):<{_EVENT_WIDTH}}", "1", colour),
+    ]
+    tail = [_paint(f"{key}=", "36", colour) + text for key, text in pairs]
+    lines = [" ".join(head + tail).rstrip(), *(_indent(block) for block in blocks)]
+    return mask("\n".join(lines).encode("utf-8", "replace"))
+
+
+def _says(value: object) -> bool:
+    return value is not None and value != "" and value != [] and value != () and value != {}
+
+
+def _is_block(value: object) -> bool:
+    return isinstance(value, str) and "\n" in value.strip()
+
+
+def _local_time(ts: object) -> str:
+    moment = dt.datetime.fromtimestamp(int(str(ts)) / 1_000_000, dt.UTC).astimezone()
+    return moment.strftime("%H:%M:%S")
+
+
+def _text(key: str, value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float() if key.endswith("_s"):
+            return f"{value:.2f}s" if value < 100 else f"{value:.0f}s"
+        case float():
+            return f"{value:.6g}"
+        case int() if key.endswith("bytes"):
+            return _size(value)
+        case str():
+            return _quoted(value)
+        case int():
+            return str(value)
+        case list() | tuple() | set() | frozenset():
+            return _quoted(", ".join(str(item) for item in value))
+        case Mapping():
+            return _quoted(", ".join(f"{name}: {item}" for name, item in value.items()))
+        case _:
+            return _quoted(foreign(value))
+
+
+def _quoted(text: str) -> str:
+    text = printable(text.strip())
+    text = text if len(text) <= _VALUE_WIDTH else text[: _VALUE_WIDTH - 1] + "…"
+    return f'"{text}"' if " " in text or not text else text
+
+
+def _size(count: int) -> str:
+    for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return f"{count}B"
+
+
+def _indent(block: str) -> str:
+    return "\n".join("    " + printable(line) for line in block.strip().split("\n"))
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
