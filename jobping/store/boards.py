@@ -1,0 +1,200 @@
+"""Boards: which are polled, who put them here, and when each is due."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import attrs
+
+from jobping.core.board import Board, Origin, StoredBoard
+from jobping.core.ids import BoardId, Domain, SourceName
+from jobping.errors import StoreConflict
+from jobping.store.bridge import Database
+from jobping.store.connection import Connection
+from jobping.store.rows import board_of, clean, clean_optional
+
+Placed = tuple[Board, Domain]
+"""A board and the domain that its source names for it."""
+
+# One writer of the list at a time; readers and polls go on.
+_LOCK = "LOCK TABLE board IN SHARE ROW EXCLUSIVE MODE"
+
+# Enters boards of one origin. A removed board that returns starts anew: its first walk is stock.
+_ENTER = """
+INSERT INTO board AS b (source, slug, company, domain, origin)
+SELECT source, slug, company, domain, $5
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS e (source, slug, company, domain)
+ON CONFLICT (source, slug) DO UPDATE SET
+    company = excluded.company, domain = excluded.domain, origin = excluded.origin, enabled = true,
+    polled_at = CASE WHEN b.enabled THEN b.polled_at END,
+    next_due_at = CASE WHEN b.enabled THEN b.next_due_at END,
+    failures = CASE WHEN b.enabled THEN b.failures ELSE 0 END,
+    outcome = CASE WHEN b.enabled THEN b.outcome END
+WHERE excluded.origin = 'file' OR b.origin = 'default' OR NOT b.enabled
+"""
+
+# Disables the boards of one origin that are not listed.
+_DROP_OTHERS = """
+UPDATE board SET enabled = false
+WHERE enabled AND origin = $3
+  AND (source, slug) NOT IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+
+_HAS_CHOSEN = "SELECT EXISTS (SELECT FROM board WHERE enabled AND origin <> 'default')"
+
+_FIND = "SELECT * FROM board WHERE enabled AND source = $1 AND slug = $2"
+
+_ENABLED = "SELECT * FROM board WHERE enabled ORDER BY source, slug"
+
+_DISABLE = "UPDATE board SET enabled = false WHERE id = $1"
+
+_MARK_POLLED = """
+UPDATE board SET polled_at = now(), next_due_at = $2, failures = 0, outcome = $3 WHERE id = $1
+"""
+
+_MARK_FAILED = """
+UPDATE board SET next_due_at = $2, failures = failures + 1, outcome = $3 WHERE id = $1
+"""
+
+
+async def _replace(connection: Connection, origin: Origin, boards: Sequence[Placed]) -> None:
+    """Make the boards of one origin these; asyncio side, inside a transaction."""
+    distinct = {(board.source, board.slug): (board, domain) for board, domain in boards}
+    chosen = [distinct[key] for key in sorted(distinct)]
+    sources = [clean(board.source) for board, _ in chosen]
+    slugs = [clean(board.slug) for board, _ in chosen]
+    companies = [clean_optional(board.company) for board, _ in chosen]
+    domains = [clean(domain) for _, domain in chosen]
+    await connection.execute(_DROP_OTHERS, sources, slugs, origin.value)
+    await connection.execute(_ENTER, sources, slugs, companies, domains, origin.value)
+
+
+async def _sync(
+    connection: Connection,
+    configured: Sequence[Placed],
+    defaults: Sequence[Placed],
+    use_defaults: bool | None,
+) -> None:
+    """Bring the rows in line with the configuration; asyncio side."""
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        await _replace(connection, Origin.FILE, configured)
+        if use_defaults is None:
+            use_defaults = not await connection.fetchval(_HAS_CHOSEN)
+        await _replace(connection, Origin.DEFAULT, defaults if use_defaults else ())
+
+
+async def _enabled(connection: Connection) -> tuple[StoredBoard, ...]:
+    """Read the boards that are polled; asyncio side."""
+    return tuple(map(board_of, await connection.fetch(_ENABLED)))
+
+
+async def _find(connection: Connection, source: str, slug: str) -> StoredBoard | None:
+    row = await connection.fetchrow(_FIND, clean(source), clean(slug))
+    return None if row is None else board_of(row)
+
+
+async def _add(connection: Connection, board: Board, domain: Domain) -> StoredBoard:
+    """Enter one board by command; asyncio side."""
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        present = await _find(connection, board.source, board.slug)
+        if present is not None and present.origin is not Origin.DEFAULT:
+            raise StoreConflict(_say_present(present))
+        texts = (clean(board.source), clean(board.slug), clean_optional(board.company))
+        columns = [[text] for text in (*texts, clean(domain))]
+        await connection.execute(_ENTER, *columns, Origin.COMMAND.value)
+        added = await _find(connection, board.source, board.slug)
+    if added is None:
+        raise StoreConflict(f"board {board.source}/{board.slug} could not be added")
+    return added
+
+
+async def _remove(connection: Connection, source: SourceName, slug: str) -> None:
+    """Disable one board by command; asyncio side."""
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        present = await _find(connection, source, slug)
+        if present is None:
+            raise StoreConflict(f"no board {source}/{slug}; `jobping board list` shows all")
+        if present.origin is not Origin.COMMAND:
+            raise StoreConflict(_say_present(present))
+        await connection.execute(_DISABLE, present.id)
+
+
+def _say_present(present: StoredBoard) -> str:
+    name = f"board {present.board.source}/{present.board.slug}"
+    match present.origin:
+        case Origin.COMMAND:
+            return f"{name} is there already; `jobping board remove` takes it away"
+        case Origin.FILE:
+            return f"{name} stands in the configuration file; change it there"
+        case Origin.DEFAULT:
+            return f"{name} belongs to the default set; the configuration file switches that off"
+
+
+async def _mark(
+    connection: Connection, sql: str, id: BoardId, next_due_at: dt.datetime, outcome: str
+) -> None:
+    """Write the end of a poll; asyncio side."""
+    await connection.execute(sql, id, next_due_at, clean(outcome))
+
+
+@attrs.define(kw_only=True)
+class Boards:
+    """The boards of the configuration file, of commands, and of the default set."""
+
+    database: Database
+
+    async def sync(
+        self,
+        configured: Sequence[Placed],
+        defaults: Sequence[Placed],
+        *,
+        use_defaults: bool | None,
+    ) -> None:
+        """Bring the boards in line with the configuration; a board taken out keeps its postings.
+
+        Args:
+            configured: What the file lists; takes over a board that a command had added.
+            defaults: The default set.
+            use_defaults: None: only while there is no other board.
+        """
+        await self.database.run(_sync, configured, defaults, use_defaults)
+
+    async def enabled(self) -> tuple[StoredBoard, ...]:
+        """Return the boards that are polled, by source and slug."""
+        return await self.database.run(_enabled)
+
+    async def add(self, board: Board, domain: Domain) -> StoredBoard:
+        """Add a board by command; one of the default set becomes the operator's own.
+
+        Raises:
+            StoreConflict: A command or the file has it already.
+        """
+        return await self.database.run(_add, board, domain)
+
+    async def remove(self, source: SourceName, slug: str) -> None:
+        """Take out a board that a command had added; its postings stay.
+
+        Raises:
+            StoreConflict: There is none, or file or default set own it; the message says which.
+        """
+        await self.database.run(_remove, source, slug)
+
+    async def mark_polled(self, id: BoardId, *, next_due_at: dt.datetime, outcome: str) -> None:
+        """Record a poll whose postings are stored.
+
+        Args:
+            next_due_at: Aware UTC.
+            outcome: The end of the walk in one word.
+        """
+        await self.database.run(_mark, _MARK_POLLED, id, next_due_at, outcome)
+
+    async def mark_failed(self, id: BoardId, *, next_due_at: dt.datetime, outcome: str) -> None:
+        """Record a poll that brought nothing.
+
+        Args:
+            next_due_at: Aware UTC.
+            outcome: The end of the walk in one word.
+        """
+        await self.database.run(_mark, _MARK_FAILED, id, next_due_at, outcome)

@@ -1,0 +1,81 @@
+"""What a domain's gate must remember over a restart: one row for each domain."""
+
+import attrs
+
+from jobping.core.ids import Domain
+from jobping.store.bridge import Database
+from jobping.store.connection import Connection
+
+_LOAD = """
+SELECT domain, state::text AS state, tier,
+       greatest(0, extract(epoch FROM now() - saved_at))::float8 AS elapsed_s
+FROM domain_gate WHERE $1::text IS NULL OR domain = $1 ORDER BY domain
+"""
+
+_SAVE = """
+INSERT INTO domain_gate (domain, state, tier) VALUES ($1, $2, $3)
+ON CONFLICT (domain) DO UPDATE
+    SET state = excluded.state, tier = excluded.tier, saved_at = excluded.saved_at
+"""
+
+
+@attrs.frozen(kw_only=True)
+class SavedGate:
+    """A gate as it was saved.
+
+    Attributes:
+        state: JSON text made by `core.gate.save`.
+        tier: `reliable`, `individual` or `backfill`.
+        elapsed_s: Seconds since it was saved, by the database's clock; never negative.
+    """
+
+    state: str
+    tier: str
+    elapsed_s: float
+
+
+async def _load(
+    connection: Connection, domain: Domain | None
+) -> tuple[tuple[Domain, SavedGate], ...]:
+    """Read the gate of one domain, or all; asyncio side."""
+    rows = await connection.fetch(_LOAD, domain)
+    return tuple(
+        (
+            Domain(row["domain"]),
+            SavedGate(state=row["state"], tier=row["tier"], elapsed_s=row["elapsed_s"]),
+        )
+        for row in rows
+    )
+
+
+async def _save(connection: Connection, domain: Domain, state: str, tier: str) -> None:
+    """Write the gate of one domain; asyncio side."""
+    await connection.execute(_SAVE, domain, state, tier)
+
+
+@attrs.define(kw_only=True)
+class Gates:
+    """The saved gates; each domain's actor is the only writer of its row."""
+
+    database: Database
+
+    async def load(self, domain: Domain) -> SavedGate | None:
+        """Return the saved gate of a domain, or None where none was saved."""
+        rows = await self.database.run(_load, domain)
+        return rows[0][1] if rows else None
+
+    async def save(self, domain: Domain, state: str, tier: str) -> None:
+        """Save a gate.
+
+        Args:
+            state: JSON text made by `core.gate.save`.
+            tier: `reliable`, `individual` or `backfill`.
+
+        Raises:
+            StoreConflict: The tier has another name.
+        """
+        await self.database.run(_save, domain, state, tier)
+
+    async def all(self) -> tuple[tuple[Domain, SavedGate], ...]:
+        """Return every saved gate, by domain."""
+        return await self.database.run(_load, None)

@@ -1,0 +1,148 @@
+"""Profiles: who wants what, who wrote it down, and whether its own search is done."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from jobping.core.board import Origin
+from jobping.core.profile import EXAMPLE, Profile, StoredProfile
+from jobping.errors import StoreConflict
+from jobping.store.bridge import Database
+from jobping.store.connection import Connection
+from jobping.store.rows import clean, profile_of, wishes_of
+
+# One writer of the list at a time, so that two cannot both judge the example profile.
+_LOCK = "LOCK TABLE profile IN SHARE ROW EXCLUSIVE MODE"
+
+# Enters profiles of one origin; only other wishes make another version.
+_ENTER = """
+INSERT INTO profile AS p (name, wishes, origin)
+SELECT name, wishes, $3 FROM unnest($1::text[], $2::jsonb[]) AS e (name, wishes)
+ON CONFLICT (name) DO UPDATE SET
+    origin = excluded.origin, wishes = excluded.wishes,
+    version = p.version + (p.wishes IS DISTINCT FROM excluded.wishes)::integer
+"""
+
+_DROP_OTHERS = "DELETE FROM profile WHERE origin = $2 AND name <> ALL($1::text[])"
+
+_HAS_CHOSEN = "SELECT EXISTS (SELECT FROM profile WHERE origin <> 'default')"
+
+_FIND = "SELECT * FROM profile WHERE name = $1"
+
+_REMOVE = "DELETE FROM profile WHERE name = $1"
+
+_ALL = "SELECT * FROM profile ORDER BY name"
+
+_UNSEARCHED = "SELECT * FROM profile WHERE searched_version < version ORDER BY id"
+
+
+async def _replace(connection: Connection, origin: Origin, profiles: Sequence[Profile]) -> None:
+    """Make the profiles of one origin these; asyncio side, inside a transaction."""
+    distinct = {profile.name: profile for profile in profiles}
+    wishes = [wishes_of(profile) for profile in distinct.values()]
+    await connection.execute(_DROP_OTHERS, list(distinct), origin.value)
+    await connection.execute(_ENTER, list(distinct), wishes, origin.value)
+
+
+async def _place_example(connection: Connection) -> None:
+    """Have the example exactly while there is no other; asyncio side, inside a transaction."""
+    is_needed = not await connection.fetchval(_HAS_CHOSEN)
+    await _replace(connection, Origin.DEFAULT, (EXAMPLE,) if is_needed else ())
+
+
+async def _sync(connection: Connection, configured: Sequence[Profile]) -> None:
+    """Bring the rows in line with the configuration; asyncio side."""
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        await _replace(connection, Origin.FILE, configured)
+        await _place_example(connection)
+
+
+async def _select(connection: Connection, sql: str) -> tuple[StoredProfile, ...]:
+    """Read profiles; asyncio side."""
+    return tuple(map(profile_of, await connection.fetch(sql)))
+
+
+async def _find(connection: Connection, name: str) -> StoredProfile | None:
+    row = await connection.fetchrow(_FIND, clean(name))
+    return None if row is None else profile_of(row)
+
+
+async def _add(connection: Connection, profile: Profile) -> StoredProfile:
+    """Enter one profile by command; asyncio side."""
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        await _replace(connection, Origin.DEFAULT, ())
+        present = await _find(connection, profile.name)
+        if present is not None:
+            raise StoreConflict(_say_present(present))
+        await connection.execute(_ENTER, [profile.name], [wishes_of(profile)], Origin.COMMAND.value)
+        added = await _find(connection, profile.name)
+    if added is None:
+        raise StoreConflict(f"profile {profile.name} could not be added")
+    return added
+
+
+async def _remove(connection: Connection, name: str) -> None:
+    """Delete one profile and all that hangs from it; asyncio side."""
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        present = await _find(connection, name)
+        if present is None:
+            raise StoreConflict(f"no profile {name}; `jobping profile list` shows all")
+        if present.origin is not Origin.COMMAND:
+            raise StoreConflict(_say_present(present))
+        await connection.execute(_REMOVE, present.profile.name)
+        await _place_example(connection)
+
+
+def _say_present(present: StoredProfile) -> str:
+    name = f"profile {present.profile.name}"
+    match present.origin:
+        case Origin.COMMAND:
+            return f"{name} is there already; `jobping profile remove` takes it away"
+        case Origin.FILE:
+            return f"{name} stands in the configuration file; change it there"
+        case Origin.DEFAULT:
+            return f"{name} is used while there is no other; `jobping profile add` replaces it"
+
+
+@attrs.define(kw_only=True)
+class Profiles:
+    """The profiles of the configuration file and of commands, or else the example."""
+
+    database: Database
+
+    async def sync(self, configured: Sequence[Profile]) -> None:
+        """Bring the profiles in line with the configuration.
+
+        A profile that left the file goes with its matches and digests; one that a command had
+        added under a name of the file becomes the file's.
+        """
+        await self.database.run(_sync, configured)
+
+    async def all(self) -> tuple[StoredProfile, ...]:
+        """Return every profile, by name."""
+        return await self.database.run(_select, _ALL)
+
+    async def add(self, profile: Profile) -> StoredProfile:
+        """Add a profile by command; the example goes.
+
+        Raises:
+            StoreConflict: The name is taken; the message says where that profile is changed.
+        """
+        return await self.database.run(_add, profile)
+
+    async def remove(self, name: str) -> None:
+        """Delete a profile that a command had added, with its matches and digests.
+
+        The example returns when it was the last.
+
+        Raises:
+            StoreConflict: There is none, or the file owns it; the message says which.
+        """
+        await self.database.run(_remove, name)
+
+    async def unsearched(self) -> tuple[StoredProfile, ...]:
+        """Return the profiles whose present version has not searched the stored news yet."""
+        return await self.database.run(_select, _UNSEARCHED)
