@@ -1,0 +1,117 @@
+"""Greenhouse: one answer per board, texts escaped once more than HTML."""
+
+import re
+
+import attrs
+import msgspec
+
+from jobping.core.board import Board, Coverage
+from jobping.core.ids import SourceName
+from jobping.core.page import Page
+from jobping.core.places import places, says_remote
+from jobping.core.posting import PostingDraft, Precision, Remote
+from jobping.core.text import clean_line, unescape
+from jobping.sources import dates
+from jobping.sources.items import Head, ItemSource, Listing, is_json_object, read_json
+from jobping.sources.source import Pace, Terms
+from jobping.sources.text import html_to_text
+
+
+@attrs.frozen(kw_only=True)
+class Named:
+    """A thing with a name: a place, a department."""
+
+    name: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Metadata:
+    """A field that the company added."""
+
+    name: str | None = None
+    value: str | list[str] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """One item of `jobs`."""
+
+    id: int | str
+    title: str
+    absolute_url: str
+    company_name: str | None = None
+    location: Named | None = None
+    content: str | None = None
+    first_published: str | None = None
+    updated_at: str | None = None
+    application_deadline: str | None = None
+    departments: list[Named] | None = None
+    metadata: list[Metadata] | None = None
+    language: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Meta:
+    """The count of the whole board."""
+
+    total: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """The answer of `/jobs`."""
+
+    jobs: list[msgspec.Raw]
+    meta: Meta | None = None
+
+
+def _listing(page: Page) -> Listing:
+    answer = read_json(page, Answer, source="greenhouse", expected="an object with `jobs`")
+    return Listing(items=answer.jobs, total=answer.meta.total if answer.meta else None)
+
+
+def _head(job: Job, _board: Board) -> Head:
+    return Head(title=job.title, company=job.company_name, url=job.absolute_url)
+
+
+def _fill(job: Job, draft: PostingDraft, page: Page) -> PostingDraft:
+    place = clean_line(job.location.name) if job.location else ""
+    department = next((clean_line(entry.name) for entry in job.departments or ()), "")
+    filled = attrs.evolve(
+        draft,
+        locations=places(place),
+        remote=Remote.YES if says_remote(place) else Remote.UNKNOWN,
+        description=html_to_text(unescape(job.content or "")),
+        closes_at=dates.iso(job.application_deadline).at,
+        employment=_values(job, "employment type"),
+        department=department or None,
+        language=(job.language or "")[:2].lower() or None,
+    )
+    moment = dates.first(
+        dates.iso(job.first_published), dates.iso(job.updated_at, precision=Precision.UPDATED)
+    )
+    return dates.posted(filled, moment, page.fetched_at)
+
+
+def _values(job: Job, label: str) -> tuple[str, ...]:
+    """Return what the company's own field of that label says."""
+    found = [entry.value for entry in job.metadata or () if clean_line(entry.name).lower() == label]
+    flat = [[value] if isinstance(value, str) else value or [] for value in found]
+    return tuple(line for values in flat for value in values if (line := clean_line(value)))
+
+
+GREENHOUSE = ItemSource(
+    name=SourceName("greenhouse"),
+    coverage=Coverage.WHOLE,
+    terms=Terms(credit="Greenhouse"),
+    pace=Pace(per_hour=1200),
+    base_url="https://boards-api.greenhouse.io",
+    path=lambda slug: f"/v1/boards/{slug}/jobs?content=true",
+    listing=_listing,
+    item=Job,
+    head=_head,
+    fill=_fill,
+    slug=re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"),
+    slug_help="the board's token: letters, digits, _ and -",
+    gone=is_json_object,
+)

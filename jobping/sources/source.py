@@ -1,0 +1,136 @@
+"""What a source is: the requests that read a board and the reading of the answers, without I/O."""
+
+from collections.abc import Iterator
+from typing import Protocol, Self
+
+import attrs
+
+from jobping.core.board import Board, Coverage, Route
+from jobping.core.ids import Domain, ExternalId, SourceName
+from jobping.core.page import Page, PageRequest
+from jobping.core.posting import PostingDraft
+from jobping.core.walk import Parsed, Rejected
+
+__all__ = ["Pace", "Parsed", "RawItem", "Rejected", "Source", "Terms", "with_base_url"]
+
+
+@attrs.frozen(kw_only=True)
+class Pace:
+    """How fast a source may be asked, per host.
+
+    Attributes:
+        per_hour: Requests an hour.
+        min_gap_s: Least seconds between two requests.
+        burst: Requests that may follow each other without the hourly spacing.
+        daily: Most requests a calendar day, or None.
+        poll_every_s: Seconds between two polls of one board.
+
+    Source:
+        design/sources.md section 14.
+    """
+
+    per_hour: float
+    min_gap_s: float = 0.0
+    burst: int = 1
+    daily: int | None = None
+    poll_every_s: float = 3600.0
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What the source asks of those who show its postings.
+
+    Attributes:
+        credit: The name to show beside a posting.
+        hands_on: Postings may be passed to other boards.
+        polls_a_day: Most polls a day that the terms allow, or None where they name none.
+        note: Anything else, one line, or an empty text.
+    """
+
+    credit: str
+    hands_on: bool = False
+    polls_a_day: int | None = None
+    note: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class RawItem:
+    """One item of an answer that has an id, a title and a URL, not converted yet.
+
+    Attributes:
+        source_digest: 16 bytes over parser version, board and raw item less its volatile fields.
+        raw: The item as JSON, its own copy.
+    """
+
+    external_id: ExternalId
+    source_digest: bytes
+    raw: bytes = attrs.field(repr=False)
+
+
+class Source(Protocol):
+    """One job source; a frozen value."""
+
+    @property
+    def name(self) -> SourceName:
+        """The source's name in settings, logs and rows."""
+
+    @property
+    def coverage(self) -> Coverage:
+        """What a complete walk of a board lists."""
+
+    @property
+    def terms(self) -> Terms:
+        """What the source asks of those who show its postings."""
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it may be asked."""
+
+    @property
+    def page_cap(self) -> int:
+        """Most pages of one walk."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the source is asked; may hold `{slug}`."""
+
+    def with_base_url(self, base_url: str) -> Self:
+        """Return the source asked at another place."""
+
+    def check_slug(self, slug: str) -> None:
+        """Raise ValueError, saying what is allowed, unless a board can have that slug."""
+
+    def domain(self, board: Board) -> Domain:
+        """Return the network location that the board is asked at."""
+
+    def hosts(self, board: Board) -> frozenset[Domain]:
+        """Return every location that requests and redirects of the board may touch."""
+
+    def requests(self, board: Board, route: Route) -> tuple[PageRequest, ...]:
+        """Return the first requests of a walk; empty where the source has no such route."""
+
+    def parse(self, page: Page, board: Board) -> Iterator[RawItem | Parsed]:
+        """Yield the postings of a page unconverted, then one Parsed.
+
+        Raises:
+            MalformedPage: Status, content type or top-level shape is not the known one.
+        """
+
+    def convert(self, item: RawItem, page: Page, board: Board) -> PostingDraft | Rejected:
+        """Read one item completely, texts included."""
+
+    def is_gone(self, page: Page) -> bool:
+        """Whether the page is the source's own way to say that it has no such board."""
+
+
+def with_base_url(source: Source, base_url: str) -> Source:
+    """Return the source asked at another place: a region, a proxy, a local server.
+
+    Args:
+        base_url: Absolute http or https URL without query, with or without port and path; holds
+            `{slug}` where the source has one host per company.
+
+    Raises:
+        ValueError: It is no such URL.
+    """
+    return source.with_base_url(base_url)

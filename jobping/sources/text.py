@@ -1,0 +1,104 @@
+"""Markup to plain text that keeps paragraphs and lists; runs only for unknown postings."""
+
+import re
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from jobping.core.text import MAX_MARKUP, fold_lines, is_safe_for_tree, strip_tags, unescape
+
+_UNREAD_TAGS = "script style iframe svg template noscript head title object canvas math select"
+_PARAGRAPH_TAGS = "p h1 h2 h3 h4 h5 h6 ul ol dl table blockquote pre section article header footer"
+_LINE_TAGS = "div li tr br hr dt dd main aside figure address form fieldset center"
+_UNREAD = frozenset(_UNREAD_TAGS.split())
+_PARAGRAPHS = frozenset(_PARAGRAPH_TAGS.split())
+_LINES = frozenset(_LINE_TAGS.split())
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
+
+
+def html_to_text(markup: str) -> str:
+    """Return the text of a piece of HTML: blocks as lines, list items behind `- `.
+
+    Scripts, styles and hidden parts are left out; unclosed tags are tolerated. Markup beyond
+    `MAX_MARKUP` characters is cut; markup that is nested too deep loses its structure.
+    """
+    cut = markup[:MAX_MARKUP]
+    if "<" not in cut:
+        return fold_lines(unescape(cut))
+    if not is_safe_for_tree(cut):
+        return fold_lines(unescape(strip_tags(cut)))
+    body = LexborHTMLParser(cut).body
+    return fold_lines(_render(body, _HIDDEN.search(cut) is not None)) if body is not None else ""
+
+
+class _Writer:
+    """Collects text and remembers the breaks that stand before the next piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.breaks = 0
+        self.lists = 0
+        self.bullet = ""
+
+    def text(self, text: str) -> None:
+        folded = " ".join(text.split())
+        if not folded:
+            if self.pieces and not self.breaks:
+                self.pieces.append(" ")
+            return
+        if self.breaks or self.bullet:
+            self.pieces.append("\n" * self.breaks + self.bullet)
+            self.breaks, self.bullet = 0, ""
+        elif text[0].isspace():
+            folded = f" {folded}"
+        self.pieces.append(f"{folded} " if text[-1].isspace() else folded)
+
+    def enter(self, tag: str) -> None:
+        self._break(tag)
+        if tag in ("ul", "ol"):
+            self.lists += 1
+        elif tag == "li":
+            self.bullet = "- "
+        elif tag in ("td", "th") and not self.breaks:
+            self.pieces.append(" ")
+
+    def leave(self, tag: str) -> None:
+        if tag in ("ul", "ol"):
+            self.lists -= 1
+        elif tag == "li":
+            self.bullet = ""
+        self._break(tag)
+
+    def _break(self, tag: str) -> None:
+        if tag in _PARAGRAPHS:
+            self.breaks = max(self.breaks, 1 if self.lists else 2)
+        elif tag in _LINES:
+            self.breaks = max(self.breaks, 1)
+
+
+def _render(root: LexborNode, may_hide: bool) -> str:
+    """Walk the tree in document order without recursion."""
+    writer = _Writer()
+    node: LexborNode | None = root
+    while node is not None:
+        tag = node.tag or ""
+        if tag == "-text":
+            writer.text(node.text_content or "")
+        following = None
+        if tag not in _UNREAD and not tag.startswith("-") and not (may_hide and _is_hidden(node)):
+            writer.enter(tag)
+            following = node.child
+            if following is None:
+                writer.leave(tag)
+        while following is None and node is not None and node != root:
+            following = node.next
+            if following is None:
+                node = node.parent
+                if node is not None:
+                    writer.leave(node.tag or "")
+        node = following
+    return "".join(writer.pieces)
+
+
+def _is_hidden(node: LexborNode) -> bool:
+    """Whether the element's own style hides it."""
+    return _HIDDEN.search(node.attributes.get("style") or "") is not None
