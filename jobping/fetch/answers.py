@@ -1,0 +1,98 @@
+"""What an answer, or the failure to get one, means: statuses and foreign errors -> ours."""
+
+import ssl
+
+import httpcore
+import httpx
+
+from jobping.core.addresses import Allowed, Refusal, Refused, judge_location
+from jobping.core.page import PageRequest, Redirected
+from jobping.errors import Blocked, FetchError, MalformedPage, Throttled, Unavailable, Unreached
+from jobping.fetch.transport import LOCATION
+from jobping.fetch.wire import HeadTooLong, Phase
+
+FOREIGN = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    httpx.CookieConflict,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ConnectionNotAvailable,
+    HeadTooLong,
+)
+"""Everything that an exchange may raise from below. An own transport bypasses httpx's mapping, so
+both families come out."""
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PERMANENT = (301, 308)
+_GONE = (404, 410)
+_BLOCKED = (401, 403, 451)
+
+
+def shown(url: str) -> str:
+    """Return a URL as logs may show it: without user part, query and fragment."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}".partition("?")[0][:500]
+
+
+def is_page(status: int) -> bool:
+    """Say whether the source judges the answer itself."""
+    return 200 <= status < 300 or status in _GONE
+
+
+def failure_of(error: BaseException, phase: Phase, url: str) -> Unavailable:
+    """Map what the libraries raised, by phase first."""
+    match phase:
+        case Phase.RESOLVE:
+            failure = Unreached.DNS
+        case Phase.CONNECT:
+            failure = Unreached.CONNECT
+        case Phase.TLS:
+            failure = Unreached.TLS if _is_tls(error) else Unreached.RESET
+        case Phase.SEND | Phase.HEAD | Phase.BODY | Phase.DONE:
+            is_late = isinstance(error, httpcore.TimeoutException | httpx.TimeoutException)
+            failure = Unreached.TIMEOUT if is_late else Unreached.RESET
+    return Unavailable(shown(url), failure, message=f"{shown(url)}: {failure.value}: {error}")
+
+
+def _is_tls(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, ssl.SSLError):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
+
+
+def refusal_of(response: httpx.Response, target: Allowed) -> FetchError | MalformedPage:
+    """Return the error for a status that is neither a page nor a redirect."""
+    status, url = response.status_code, shown(target.url)
+    retry_after = tuple(response.headers.get_list("retry-after"))
+    if status == 429 or (status == 503 and retry_after):
+        date = response.headers.get("date")
+        return Throttled(url, status=status, retry_after=retry_after, date=date)
+    if status in _BLOCKED:
+        return Blocked(url, str(status), status=status)
+    if status == 408:
+        return Unavailable(url, Unreached.TIMEOUT, status=status)
+    if 500 <= status < 600:
+        return Unavailable(url, Unreached.SERVER, status=status)
+    if 400 <= status < 500:
+        return Unavailable(url, Unreached.CLIENT, status=status)
+    return MalformedPage(f"status {status}")
+
+
+def redirect_of(
+    response: httpx.Response, request: PageRequest, target: Allowed
+) -> Redirected | Refused | None:
+    """Return where the answer points to, why that is no way, or None where it is no redirect."""
+    if response.status_code not in _REDIRECTS:
+        return None
+    if request.method not in ("GET", "HEAD") and response.status_code != 303:
+        return Refused(Refusal.LOCATION)
+    match judge_location(response.extensions[LOCATION], base=target):
+        case Allowed(url=url):
+            return Redirected(url=url, permanent=response.status_code in _PERMANENT)
+        case Refused() as refused:
+            return refused
