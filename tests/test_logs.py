@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jobping.events import ENVELOPE
-from jobping.logs import LINE_BYTES, Form, LogConfig, mask_text, open_log, printable
+from jobping.logs import LINE_BYTES, Form, LogConfig, is_journal, mask_text, open_log
 from jobping.logs._lines import render
 
 
@@ -362,5 +362,9 @@ def test_colours_are_used_only_on_a_terminal_that_wants_them(pipe: Pipe, tmp_pat
         assert not text.startswith(b"{")
 
 
-def test_printable_text_has_no_control_or_bidirectional_characters() -> None:
-    assert printable("Dev\r\n\x1b[2J\u202eeloper\u2066 日本 é") == "Dev   [2Jeloper 日本 é"
+def test_journal_is_recognised_by_device_and_inode_of_the_stream(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as stream:
+        status = os.fstat(stream.fileno())
+        assert is_journal(stream, f"{status.st_dev}:{status.st_ino}")
+        assert not is_journal(stream, f"{status.st_dev}:{status.st_ino + 1}")
+        assert not is_journal(stream, None)

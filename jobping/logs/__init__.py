@@ -9,6 +9,7 @@ import enum
 import functools
 import itertools
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Protocol
@@ -19,11 +20,10 @@ import structlog
 from jobping.clock import utc_us
 from jobping.events import CATALOGUE, ENVELOPE, EVENTS, LEVELS
 from jobping.logs import _console, _lines
-from jobping.logs._console import printable
 from jobping.logs._lines import LINE_BYTES, mask_text
 from jobping.logs._queue import LineQueue
 
-__all__ = ["LINE_BYTES", "Form", "Log", "LogConfig", "mask_text", "open_log", "printable"]
+__all__ = ["LINE_BYTES", "Form", "Log", "LogConfig", "is_journal", "mask_text", "open_log"]
 
 _RANK: Mapping[str, int] = {name: rank for rank, name in enumerate(LEVELS)}
 _PRIORITY = (b"<7>", b"<6>", b"<4>", b"<3>")  # sd-daemon(3), in the order of LEVELS
@@ -229,6 +229,17 @@ def _bridged(emit: Emitter) -> Iterator[None]:
             logger.removeHandler(bridge)
             logger.setLevel(level)
             logger.propagate = propagate
+
+
+def is_journal(stream: Stream, journal_stream: str | None) -> bool:
+    """Whether a stream is the journal's.
+
+    Args:
+        stream: What will be written to.
+        journal_stream: `JOURNAL_STREAM` as systemd set it: `device:inode`, or None.
+    """
+    status = os.fstat(stream.fileno())
+    return journal_stream == f"{status.st_dev}:{status.st_ino}"
 
 
 @contextlib.contextmanager

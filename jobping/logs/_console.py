@@ -1,25 +1,15 @@
 """One event as a line for people: local time, level, event and fields in columns. Pure."""
 
 import datetime as dt
-import re
 from collections.abc import Mapping
 
+from jobping.core.printable import printable
 from jobping.logs._lines import foreign, mask
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "1;31"}
 _HIDDEN = frozenset({"ts", "event", "v", "level", "actor", "run", "seq"})
 _EVENT_WIDTH = 21
 _VALUE_WIDTH = 240
-
-
-def printable(text: str) -> str:
-    """Return text that cannot move the cursor, start a line or turn one around.
-
-    Control characters, separators and lone surrogates become blanks; bidirectional controls go.
-    """
-    return _CONTROL.sub(" ", _DIRECTION.sub("", text))
 
 
 def render(fields: Mapping[str, object], *, colour: bool) -> bytes:
@@ -74,8 +64,7 @@ def _text(key: str, value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    text = printable(text.strip())
-    text = text if len(text) <= _VALUE_WIDTH else text[: _VALUE_WIDTH - 1] + "…"
+    text = printable(text, _VALUE_WIDTH)
     return f'"{text}"' if " " in text or not text else text
 
 
@@ -87,7 +76,10 @@ def _size(count: int) -> str:
 
 
 def _indent(block: str) -> str:
-    return "\n".join("    " + printable(line) for line in block.strip().split("\n"))
+    lines = block.strip().split("\n")
+    blanks = (len(line) - len(line.lstrip(" ")) for line in lines)
+    pairs = zip(blanks, lines, strict=True)
+    return "\n".join(" " * (4 + n) + printable(line, _VALUE_WIDTH) for n, line in pairs)
 
 
 def _paint(text: str, code: str, colour: bool) -> str:

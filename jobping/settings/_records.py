@@ -1,0 +1,201 @@
+"""The records that settings consist of; built by `load`, or in code by the demo and the tests."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from jobping.core.board import Board
+from jobping.core.ids import SourceName
+from jobping.core.profile import Profile
+from jobping.core.schedule import DigestRules
+from jobping.logs import LogConfig
+from jobping.sources.source import Pace, Source
+
+Network = IPv4Network | IPv6Network
+
+_HOUR_S: Final = 3600.0
+_DAY_S: Final = 86_400.0
+
+
+class Secret:
+    """A text that no log, traceback or listing shows."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text, for the one call that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@attrs.frozen(kw_only=True)
+class StoreSettings:
+    """`[store]`: which PostgreSQL, and how many connections.
+
+    Attributes:
+        url: A given server; None: a private one is started.
+        data_dir: The private server's data; None: `postgres` below the state directory.
+        bin_dir: Where its programs are; None: the wheel's, else the machine's newest.
+        server_account: Whom it runs as when the daemon is root; `auto`: the first that exists.
+        pool_min: Connections held open.
+        pool_max: Most connections.
+    """
+
+    url: Secret | None = None
+    data_dir: Path | None = None
+    bin_dir: Path | None = None
+    server_account: str = "auto"
+    pool_min: int = 2
+    pool_max: int = 20
+
+
+@attrs.frozen(kw_only=True)
+class NetworkSettings:
+    """`[network]`: what may be asked, and who we say we are.
+
+    Attributes:
+        allow: Private networks that may be asked all the same.
+        contact: A URL or mail address for the operators of boards, shown in the User-Agent.
+    """
+
+    allow: tuple[Network, ...] = ()
+    contact: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SourceSettings:
+    """`[source.NAME]`: one source, asked differently than by default. None: the source's own.
+
+    Attributes:
+        per_hour: Most requests an hour to one host.
+        poll_every_s: Seconds between two polls of one board.
+        pace: Replaces the source's pace altogether; set in code only.
+    """
+
+    name: SourceName
+    enabled: bool = True
+    base_url: str | None = None
+    per_hour: float | None = None
+    poll_every_s: float | None = None
+    pace: Pace | None = None
+
+    def pace_of(self, source: Source) -> Pace:
+        """Return the pace to ask the source at; figures in its terms bind whatever is set."""
+        if self.pace is not None:
+            return self.pace
+        pace = source.pace
+        if self.per_hour is not None:
+            gap_s = min(pace.min_gap_s, _HOUR_S / self.per_hour)
+            pace = attrs.evolve(pace, per_hour=self.per_hour, min_gap_s=gap_s)
+        if self.poll_every_s is not None:
+            pace = attrs.evolve(pace, poll_every_s=self.poll_every_s)
+        if source.terms.polls_a_day is not None:
+            least_s = _DAY_S / source.terms.polls_a_day
+            pace = attrs.evolve(pace, poll_every_s=max(pace.poll_every_s, least_s))
+        return pace
+
+
+@attrs.frozen(kw_only=True)
+class MatchingSettings:
+    """`[matching]`: how far back postings count.
+
+    Attributes:
+        recent_days: On a board's first walk only postings so young are news; the rest is stock.
+        backfill_days: The backfill tier offers stored postings so young.
+    """
+
+    recent_days: int = 14
+    backfill_days: int = 7
+
+
+@attrs.frozen(kw_only=True)
+class DeliverySettings:
+    """`[delivery]`: where digests go.
+
+    Attributes:
+        files: The directory of their files; None: no files.
+    """
+
+    console: bool = True
+    files: Path | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SystemSettings:
+    """What systemd told this process; None where it did not start it.
+
+    Attributes:
+        runtime_dir: For sockets.
+        notify_socket: Where readiness is told.
+        journal_stream: `device:inode` of the journal's stream.
+    """
+
+    runtime_dir: Path | None = None
+    notify_socket: str | None = None
+    journal_stream: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ValueOrigin:
+    """One value as `jobping config show` prints it.
+
+    Attributes:
+        key: As in the file, such as `store.pool_max`.
+        value: As text; secrets hidden.
+        origin: `default`, or the file, the variable or the option it came from.
+    """
+
+    key: str
+    value: str
+    origin: str
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """Everything an operator can say, checked.
+
+    Attributes:
+        state_dir: Absolute; holds the private database and the digests.
+        config_file: The file that was read, or None.
+        sources: Only those that the file names; see `source`.
+        default_boards: Poll the default set; None: only while no other board exists.
+        origins: Where each value came from; empty where the record was made in code.
+        exposed: Secrets that came in plain environment variables: name and variable.
+    """
+
+    state_dir: Path
+    config_file: Path | None = None
+    store: StoreSettings = attrs.Factory(StoreSettings)
+    network: NetworkSettings = attrs.Factory(NetworkSettings)
+    sources: tuple[SourceSettings, ...] = ()
+    boards: tuple[Board, ...] = ()
+    default_boards: bool | None = None
+    profiles: tuple[Profile, ...] = ()
+    matching: MatchingSettings = attrs.Factory(MatchingSettings)
+    digest: DigestRules = attrs.Factory(DigestRules)
+    delivery: DeliverySettings = attrs.Factory(DeliverySettings)
+    log: LogConfig = attrs.Factory(LogConfig)
+    system: SystemSettings = attrs.Factory(SystemSettings)
+    origins: tuple[ValueOrigin, ...] = attrs.field(default=(), eq=False, repr=False)
+    exposed: tuple[tuple[str, str], ...] = ()
+
+    def source(self, name: SourceName) -> SourceSettings:
+        """Return what is set for a source, or the defaults."""
+        named = (source for source in self.sources if source.name == name)
+        return next(named, SourceSettings(name=name))

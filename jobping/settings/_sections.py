@@ -1,0 +1,227 @@
+"""The sections of the file, each from its table to its record."""
+
+from pathlib import Path
+
+from jobping.core.board import Board
+from jobping.core.ids import SourceName
+from jobping.core.profile import NAME_PATTERN, Level, Profile, RemoteWish
+from jobping.core.schedule import DigestRules
+from jobping.errors import ConfigError
+from jobping.events import LEVELS
+from jobping.logs import Form, LogConfig
+from jobping.settings import _values as values
+from jobping.settings._records import (
+    DeliverySettings,
+    MatchingSettings,
+    NetworkSettings,
+    SourceSettings,
+    StoreSettings,
+)
+from jobping.settings._tables import Notes, Table, unknown
+from jobping.sources import SOURCES
+from jobping.sources.source import Source
+
+
+def read_store(root: Table, folder: Path) -> StoreSettings:
+    """Read `[store]`."""
+    own, path = StoreSettings(), values.path_below(folder)
+    with root.table("store") as table:
+        store = StoreSettings(
+            url=table.take("url", values.database_url, None),
+            data_dir=table.take("data_dir", path, None),
+            bin_dir=table.take("bin_dir", path, None),
+            server_account=table.take("server_account", values.text, own.server_account),
+            pool_min=table.take("pool_min", values.whole(1, 200), own.pool_min),
+            pool_max=table.take("pool_max", values.whole(1, 200), own.pool_max),
+        )
+    if store.pool_min > store.pool_max:
+        table.notes.complain(
+            f"[store] pool_min = {store.pool_min}", f"must be at most pool_max, {store.pool_max}"
+        )
+    return store
+
+
+def read_network(root: Table) -> NetworkSettings:
+    """Read `[network]`."""
+    allowed = values.many(values.network, "address ranges")
+    with root.table("network") as table:
+        return NetworkSettings(
+            allow=table.take("allow", allowed, ()),
+            contact=table.take("contact", values.contact, None),
+        )
+
+
+def read_sources(root: Table) -> tuple[SourceSettings, ...]:
+    """Read `[source.NAME]`, once for each name."""
+    found = []
+    with root.table("source") as table:
+        for name in table.names():
+            if source := find_source(name):
+                found.append(_read_source(table, source))
+            else:
+                table.ignore(name, unknown(name, source_names(), "source"))
+    return tuple(found)
+
+
+def _read_source(root: Table, source: Source) -> SourceSettings:
+    with root.table(source.name) as table:
+        minutes = table.take("poll_every_minutes", values.number(1, 10_080), None)
+        return SourceSettings(
+            name=source.name,
+            enabled=table.take("enabled", values.truth, True),
+            base_url=table.take("base_url", _base_url_of(source), None),
+            per_hour=table.take("per_hour", values.number(0.1, 36_000), None),
+            poll_every_s=None if minutes is None else minutes * 60,
+        )
+
+
+def _base_url_of(source: Source) -> values.Parse[str]:
+    def parse(value: object) -> str:
+        text = values.text(value)
+        try:
+            source.with_base_url(text)
+        except ValueError as error:
+            raise ValueError(f"an http or https URL of a place to ask ({error})") from error
+        return text
+
+    return parse
+
+
+def find_source(name: str) -> Source | None:
+    """Return the source of that name, or None."""
+    return next((source for source in SOURCES if source.name == name), None)
+
+
+def source_names() -> list[str]:
+    """Return the names of all sources."""
+    return [source.name for source in SOURCES]
+
+
+def read_boards(root: Table) -> tuple[Board, ...]:
+    """Read `[[board]]`."""
+    boards: list[Board] = []
+    for table in root.tables("board"):
+        name = table.need("source", values.text)
+        slug = table.need("slug", values.text)
+        company = table.take("company", values.text, None)
+        if name is None or slug is None:
+            continue
+        try:
+            board = check_board(name, slug, company)
+        except ValueError as error:
+            table.notes.complain(table.where, str(error))
+            continue
+        if any((board.source, board.slug) == (other.source, other.slug) for other in boards):
+            table.notes.complain(table.where, f"{name} {slug} is there twice")
+        boards.append(board)
+    return tuple(boards)
+
+
+def check_board(source: str, slug: str, company: str | None) -> Board:
+    """Return the board, or raise ValueError saying what is wrong with source or slug."""
+    known = find_source(source)
+    if known is None:
+        raise ValueError(f'source = "{source}": ' + unknown(source, source_names(), "source"))
+    try:
+        known.check_slug(slug)
+    except ValueError as error:
+        raise ValueError(f'slug = "{slug}": {error}') from error
+    return Board(source=SourceName(source), slug=slug, company=company)
+
+
+def read_profiles(root: Table) -> tuple[Profile, ...]:
+    """Read `[[profile]]`."""
+    profiles: list[Profile] = []
+    for table in root.tables("profile"):
+        profile = read_profile(table)
+        if profile is None:
+            continue
+        if any(profile.name == other.name for other in profiles):
+            table.notes.complain(table.where, f'name = "{profile.name}" is there twice')
+        profiles.append(profile)
+    return tuple(profiles)
+
+
+def read_profile(table: Table) -> Profile | None:
+    """Read one profile; None after a problem."""
+    words, most = values.many(values.text, "texts"), values.whole(1, 1000)
+    name = table.need("name", _profile_name)
+    own = Profile(name="x")
+    profile = Profile(
+        name=name or own.name,
+        words=table.take("words", words, own.words),
+        not_words=table.take("not_words", words, own.not_words),
+        companies=table.take("companies", words, own.companies),
+        not_companies=table.take("not_companies", words, own.not_companies),
+        places=table.take("places", words, own.places),
+        remote=table.take("remote", values.one_of(RemoteWish), own.remote),
+        levels=table.take("levels", values.many(values.one_of(Level), "levels"), own.levels),
+        pay_floor=table.take("pay_floor", values.pay_floor, own.pay_floor),
+        languages=table.take("languages", values.many(values.language, "languages"), ()),
+        max_items=table.take("max_items", most, own.max_items),
+        max_per_company=table.take("max_per_company", most, own.max_per_company),
+    )
+    return profile if name else None
+
+
+def _profile_name(value: object) -> str:
+    if isinstance(value, str) and NAME_PATTERN.fullmatch(value):
+        return value
+    raise ValueError(
+        "lower-case letters, digits and hyphens, 1 to 40 of them, not beginning with a hyphen"
+    )
+
+
+def read_matching(root: Table) -> MatchingSettings:
+    """Read `[matching]`."""
+    own = MatchingSettings()
+    with root.table("matching") as table:
+        return MatchingSettings(
+            recent_days=table.take("recent_days", values.whole(0, 365), own.recent_days),
+            backfill_days=table.take("backfill_days", values.whole(0, 365), own.backfill_days),
+        )
+
+
+def read_digest(root: Table) -> DigestRules:
+    """Read `[digest]`."""
+    own = DigestRules()
+    with root.table("digest") as table:
+        at = table.take("at", values.many(values.time_of_day, "times"), own.at)
+        if not at:
+            table.notes.complain("[digest] at = []", 'must hold at least one time such as "08:00"')
+        return DigestRules(at=at or own.at, zone=table.take("zone", values.zone, own.zone))
+
+
+def read_delivery(root: Table, folder: Path, state_dir: Path) -> DeliverySettings:
+    """Read `[delivery]`."""
+    default: Path | None = state_dir / "digests"
+    with root.table("delivery") as table:
+        return DeliverySettings(
+            console=table.take("console", values.truth, True),
+            files=table.take("files", values.path_or_false(folder), default),
+        )
+
+
+def read_log(root: Table) -> LogConfig:
+    """Read `[log]`."""
+    own = LogConfig()
+    with root.table("log") as table:
+        return LogConfig(
+            level=table.take("level", values.one_word_of(LEVELS), own.level),
+            form=table.take("format", values.one_of(Form), own.form),
+        )
+
+
+def parse_profile(fields: dict[str, object]) -> Profile:
+    """Return a profile made of the fields of `[[profile]]`, as a command has them.
+
+    Raises:
+        ConfigError: All that is wrong, a line each.
+    """
+    notes = Notes("profile")
+    table = Table(notes, "", "", fields)
+    profile = read_profile(table)
+    table.finish()
+    if profile is None or notes.problems:
+        raise ConfigError("\n".join(notes.problems))
+    return profile
