@@ -63,7 +63,8 @@ class BreakerRules:
         flap_s: Closed for this long, the open times start anew; None: they do at each closing.
         permits: Results that make one half-open round.
         close_after: Good rounds in a row that close.
-        half_open_max_wait_s: A round undecided for this long opens; None: it may wait for ever.
+        half_open_max_wait_s: A round undecided for this long since its first permit opens; a round
+            with no permit out and no result waits for a request. None: it may wait for ever.
         ban_open_s: Open time after a ban, not limited by `max_open_s` and never shortened by
             jitter; None: as any failure.
 
@@ -143,7 +144,7 @@ class Breaker:
 
     Attributes:
         generation: Raised by every change of state.
-        since_ns: When this state, or this half-open round, began.
+        since_ns: When this state began, or the half-open round gave its first permit.
         until_ns: When an open breaker may be probed.
         attempts: Openings since the last recovery; escalate the open time.
         spread: The jitter drawn at the last opening, -1 to 1.
@@ -213,7 +214,9 @@ def admit(state: Breaker, rules: BreakerRules, now: Monotonic) -> tuple[Breaker,
         case Phase.CLOSED | Phase.DISABLED:
             return state, Permit(state.generation)
         case Phase.HALF_OPEN if state.issued < rules.permits:
-            return attrs.evolve(state, issued=state.issued + 1), Permit(state.generation)
+            since_ns = state.since_ns if state.issued else to_ns(now)
+            issued = attrs.evolve(state, issued=state.issued + 1, since_ns=since_ns)
+            return issued, Permit(state.generation)
         case Phase.OPEN:
             denial = Denial(Monotonic(to_s(state.until_ns)))
         case Phase.HALF_OPEN:
@@ -229,7 +232,9 @@ def look(state: Breaker, rules: BreakerRules, now: Monotonic) -> Breaker:
     match state.phase:
         case Phase.CLOSED if _has_lasted(state, rules.flap_s, now_ns):
             return attrs.evolve(state, attempts=0) if state.attempts else state
-        case Phase.HALF_OPEN if _has_lasted(state, rules.half_open_max_wait_s, now_ns):
+        case Phase.HALF_OPEN if state.issued and _has_lasted(
+            state, rules.half_open_max_wait_s, now_ns
+        ):
             limit_ns = state.since_ns + to_ns(rules.half_open_max_wait_s or 0.0)
             return _open(state, rules, limit_ns, Cause.UNDECIDED, None)
         case _:
@@ -319,13 +324,7 @@ def _share(
 
 def _end_good_round(state: Breaker, rules: BreakerRules, now_ns: int) -> Breaker:
     if state.good_rounds + 1 < rules.close_after:
-        return attrs.evolve(
-            state,
-            good_rounds=state.good_rounds + 1,
-            results=Results(),
-            issued=0,
-            since_ns=now_ns,
-        )
+        return attrs.evolve(state, good_rounds=state.good_rounds + 1, results=Results(), issued=0)
     closed = _enter(state, Phase.CLOSED, now_ns)
     return closed if rules.flap_s is not None else attrs.evolve(closed, attempts=0)
 

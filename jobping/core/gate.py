@@ -325,11 +325,11 @@ def load(
     try:
         saved = json.loads(text)
         if saved["format"] != FORMAT:
-            raise ValueError(f"saved gate: format {saved['format']}, not {FORMAT}")
+            raise ValueError(f"format {saved['format']}, not {FORMAT}")
         held = _limiter_of(saved["limiter"])
         judged = _breaker_of(saved["breaker"], saved["breaker"]["results"])
         succeeded = bool(saved["succeeded"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"saved gate: {error}") from error
     held = limiter.shift(held, to_ns(now) - to_ns(max(0.0, elapsed_s)))
     if held.interval_ns != limiter.interval_ns(rules.limiter.rate):

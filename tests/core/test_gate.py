@@ -1,0 +1,285 @@
+import datetime as dt
+import json
+import random
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobping.core import breaker, gate
+from jobping.core.breaker import Phase
+from jobping.core.gate import (
+    Admit,
+    Closed,
+    Exhausted,
+    GateRules,
+    GateState,
+    HalfOpened,
+    Opened,
+    Permit,
+    Reason,
+    Refuse,
+    Throttled,
+    Wait,
+)
+from jobping.core.ids import Monotonic
+from jobping.core.limiter import LimiterRules
+from jobping.core.outcome import Aside, Failed, Failure, Limited, Neutral, Ok, Outcome
+
+NOON = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
+RULES = GateRules(
+    limiter=LimiterRules(rate=1 / 3, concurrency=1, daily=100),
+    breaker=attrs.evolve(breaker.DAEMON, jitter=0.0),
+)
+OK = Ok(0.1)
+TLS = Failed(Failure.TLS, 0.1)
+
+
+def at(seconds: float) -> Monotonic:
+    return Monotonic(float(seconds))
+
+
+def wall(seconds: float) -> dt.datetime:
+    return NOON + dt.timedelta(seconds=seconds)
+
+
+def admitted(state: GateState, now: float, rules: GateRules = RULES) -> tuple[GateState, Admit]:
+    state, answer = gate.admit(state, rules, at(now), wall(now))
+    assert isinstance(answer, Admit), answer
+    return state, answer
+
+
+def asked(state: GateState, now: float, rules: GateRules = RULES) -> Admit | Wait | Refuse:
+    return gate.admit(state, rules, at(now), wall(now))[1]
+
+
+def after(state: GateState, now: float, outcome: Outcome) -> tuple[GateState, tuple[object, ...]]:
+    state, answer = admitted(state, now)
+    return gate.record(state, RULES, answer.permit, outcome, at(now), wall(now), random.Random(1))
+
+
+@pytest.fixture
+def state() -> GateState:
+    return gate.fresh(RULES, at(0), NOON)
+
+
+def test_a_fresh_gate_admits_and_is_busy_until_the_permit_ends(state: GateState) -> None:
+    state, answer = admitted(state, 0)
+    assert asked(state, 0) == Refuse(Reason.BUSY)
+    state, _ = gate.record(state, RULES, answer.permit, OK, at(1), wall(1), random.Random(1))
+    assert asked(state, 1) == Wait(at(3), Reason.RATE)
+    assert isinstance(asked(state, 3), Admit)
+
+
+def test_a_429_blocks_for_the_time_told_and_says_nothing_about_health(state: GateState) -> None:
+    state, transitions = after(state, 0, Limited(60.0))
+    assert transitions == (Throttled(retry_after_s=60, clamped=False, refusals=1),)
+    assert asked(state, 59) == Wait(at(60), Reason.BLOCKED)
+    assert state.breaker.phase is Phase.CLOSED
+
+
+def test_a_503_with_a_wait_blocks_and_opens_for_exactly_that_long(state: GateState) -> None:
+    state, transitions = after(state, 0, Failed(Failure.SERVER, 0.1, 300.0))
+    assert transitions == (
+        Throttled(retry_after_s=300, clamped=False, refusals=1),
+        Opened(failures=0, until_s=300, cause="told"),
+    )
+    assert asked(state, 299) == Wait(at(300), Reason.BREAKER)
+    assert isinstance(asked(state, 300), Admit)
+
+
+def test_a_wait_beyond_any_maximum_is_clamped_for_both(state: GateState) -> None:
+    state, transitions = after(state, 0, Failed(Failure.SERVER, 0.1, float("inf")))
+    assert transitions == (
+        Throttled(retry_after_s=86_400, clamped=True, refusals=1),
+        Opened(failures=0, until_s=86_400, cause="told"),
+    )
+
+
+def test_a_bare_503_is_the_breakers_business_alone(state: GateState) -> None:
+    state, transitions = after(state, 0, Failed(Failure.SERVER, 0.1))
+    assert transitions == ()
+    assert state.limiter.refusals == 0
+
+
+def test_a_recovery_reports_each_transition_once(state: GateState) -> None:
+    state, opened = after(state, 0, TLS)
+    assert opened == (Opened(failures=1, until_s=30, cause="tls"),)
+    state, answer = admitted(state, 30)
+    assert answer.transitions == (HalfOpened(),)
+    state, none = gate.record(state, RULES, answer.permit, OK, at(30), wall(30), random.Random(1))
+    assert none == ()
+    state, closed = after(state, 33, OK)
+    assert closed == (Closed(),)
+
+
+def test_no_probe_is_out_while_the_limiter_says_wait(state: GateState) -> None:
+    slow = attrs.evolve(RULES, limiter=LimiterRules(rate=1 / 600, concurrency=1))
+    state, answer = gate.admit(gate.fresh(slow, at(0), NOON), slow, at(0), NOON)
+    assert isinstance(answer, Admit)
+    state, _ = gate.record(state, slow, answer.permit, TLS, at(0), NOON, random.Random(1))
+    state, wait = gate.admit(state, slow, at(40), wall(40))
+    assert wait == Wait(at(600), Reason.RATE)
+    assert (state.breaker.phase, state.breaker.issued) == (Phase.OPEN, 0)
+    assert admitted(state, 600, slow)[1].transitions == (HalfOpened(),)
+
+
+def test_a_held_breaker_refuses_without_a_moment(state: GateState) -> None:
+    held = attrs.evolve(state, breaker=breaker.force_open(state.breaker, at(0)))
+    assert asked(held, 1e6) == Refuse(Reason.BREAKER)
+
+
+def test_a_permit_taken_back_leaves_no_trace_but_its_number(state: GateState) -> None:
+    before, _ = after(state, 0, OK)
+    taken, answer = admitted(before, 3)
+    back = gate.take_back(taken, RULES, answer.permit, at(3), wall(3))
+    assert attrs.evolve(back.limiter, grants=before.limiter.grants) == before.limiter
+    assert back.breaker == before.breaker
+
+
+def test_the_last_grant_of_a_day_says_that_the_quota_is_used_up() -> None:
+    rules = GateRules(limiter=LimiterRules(rate=1, burst=2, daily=2))
+    state = gate.fresh(rules, at(0), NOON)
+    state, first = gate.admit(state, rules, at(0), NOON)
+    state, second = gate.admit(state, rules, at(0), NOON)
+    assert isinstance(first, Admit)
+    assert first.transitions == ()
+    assert isinstance(second, Admit)
+    assert second.transitions == (Exhausted(until_s=12 * 3600),)
+    assert gate.admit(state, rules, at(5), wall(5))[1] == Wait(at(12 * 3600), Reason.DAILY)
+
+
+def test_success_is_remembered_so_that_a_later_403_means_a_ban(state: GateState) -> None:
+    state, _ = after(state, 0, Neutral(Aside.GONE))
+    assert not state.succeeded
+    state, _ = after(state, 3, OK)
+    restored = gate.load(gate.save(state, at(3), wall(3)), RULES, at(0), wall(3), 0.0)
+    assert restored.succeeded
+
+
+def test_the_view_names_the_figures_of_both_machines(state: GateState) -> None:
+    state, _ = after(state, 0, TLS)
+    state, _ = gate.admit(state, RULES, at(1), wall(1))
+    view = gate.view(state, RULES, at(10))
+    assert (view.breaker, view.breaker_cause, view.retry_in_s) == (Phase.OPEN, "tls", 20)
+    assert (view.opened, view.rejected, view.daily_used, view.daily_limit) == (1, 1, 1, 100)
+    assert view.rate == pytest.approx(1 / 3)
+
+
+def test_a_saved_gate_counts_the_time_away_and_gives_no_new_burst() -> None:
+    rules = GateRules(limiter=LimiterRules(rate=0.1, burst=3))
+    state = gate.fresh(rules, at(500), NOON)
+    for _ in range(3):
+        state, _ = gate.admit(state, rules, at(500), NOON)
+    text = gate.save(state, at(500), NOON)
+    assert gate.load(text, rules, at(0), NOON, 4.0).limiter.in_flight == 0
+    for elapsed, expected in ((-50.0, 10.0), (4.0, 6.0)):
+        restored = gate.load(text, rules, at(0), NOON, elapsed)
+        assert gate.admit(restored, rules, at(0), NOON)[1] == Wait(at(expected), Reason.RATE)
+    assert isinstance(
+        gate.admit(gate.load(text, rules, at(0), NOON, 10.0), rules, at(0), NOON)[1], Admit
+    )
+
+
+def test_a_changed_configured_pace_holds_after_loading() -> None:
+    before = GateRules(limiter=LimiterRules(rate=1.0))
+    state, _ = gate.admit(gate.fresh(before, at(0), NOON), before, at(0), NOON)
+    slower = GateRules(limiter=LimiterRules(rate=0.1, min_gap_s=4))
+    restored = gate.load(gate.save(state, at(0), NOON), slower, at(0), NOON, 0.0)
+    assert gate.admit(restored, slower, at(0), NOON)[1] == Wait(at(10), Reason.RATE)
+
+
+@pytest.mark.parametrize("path", ["", "limiter", "breaker", "limiter.tat_ns", "breaker.phase"])
+def test_a_text_that_is_no_saved_gate_is_refused(state: GateState, path: str) -> None:
+    saved = json.loads(gate.save(state, at(0), NOON))
+    whole, _, field = path.partition(".")
+    if field:
+        saved[whole][field] = "nonsense"
+    else:
+        saved[whole or "format"] = None
+    with pytest.raises(ValueError, match="saved gate"):
+        gate.load(json.dumps(saved), RULES, at(0), NOON, 0.0)
+    with pytest.raises(ValueError, match="saved gate"):
+        gate.load("[]" if path else "nothing", RULES, at(0), NOON, 0.0)
+
+
+outcomes = st.sampled_from(
+    [
+        OK,
+        OK,
+        TLS,
+        Failed(Failure.SERVER, 0.1, 40.0),
+        Limited(None),
+        Limited(8.0),
+        Neutral(Aside.GONE),
+    ]
+)
+gaps = st.sampled_from([0.0, 0.5, 3.0, 31.0, 200.0])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    steps=st.lists(st.tuples(gaps, outcomes), max_size=25),
+    away=st.sampled_from([0.0, 1.0, 45.0, 4000.0]),
+    shift=st.floats(min_value=-1e6, max_value=1e6),
+    asks=st.lists(gaps, min_size=1, max_size=5),
+)
+def test_a_loaded_gate_answers_like_the_living_one_to_a_millisecond(
+    steps: list[tuple[float, Outcome]], away: float, shift: float, asks: list[float]
+) -> None:
+    state, now = gate.fresh(RULES, at(0), NOON), 0.0
+    for gap, outcome in steps:
+        now += gap
+        state, answer = gate.admit(state, RULES, at(now), wall(now))
+        if isinstance(answer, Admit):
+            state, _ = gate.record(
+                state, RULES, answer.permit, outcome, at(now), wall(now), random.Random(5)
+            )
+    text = gate.save(state, at(now), wall(now))
+    now += away
+    other = gate.load(text, RULES, at(now + shift), wall(now), away)
+    for gap in asks:
+        now += gap
+        living, loaded = asked(state, now), gate.admit(other, RULES, at(now + shift), wall(now))[1]
+        if state.breaker.phase is Phase.HALF_OPEN:
+            assert isinstance(loaded, Wait | Admit)
+        elif isinstance(living, Wait):
+            assert isinstance(loaded, Wait)
+            assert loaded.reason is living.reason
+            assert loaded.until - shift == pytest.approx(living.until, abs=0.001)
+        else:
+            assert type(loaded) is type(living)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(gaps, st.sampled_from(["ok", "fail", "back", "ask"])), max_size=40))
+def test_every_permit_ends_once_and_nothing_goes_before_the_moment_named(
+    steps: list[tuple[float, str]],
+) -> None:
+    state, now, floor = gate.fresh(RULES, at(0), NOON), 0.0, 0.0
+    out: Permit | None = None
+    for gap, what in steps:
+        now += gap
+        if out is not None:
+            if what == "back":
+                state = gate.take_back(state, RULES, out, at(now), wall(now))
+                floor = 0.0
+            else:
+                outcome = TLS if what == "fail" else OK
+                state, _ = gate.record(
+                    state, RULES, out, outcome, at(now), wall(now), random.Random(2)
+                )
+            out = None
+            continue
+        state, answer = gate.admit(state, RULES, at(now), wall(now))
+        match answer:
+            case Admit(permit):
+                assert now >= floor - 1e-5
+                out = permit
+            case Wait(until):
+                assert until > now
+                floor = until
+            case Refuse():
+                raise AssertionError("nothing is in flight")
+        assert state.limiter.in_flight == (out is not None)
