@@ -10,6 +10,7 @@ import attrs
 from jobping.core.countries import CITIES, COUNTRIES, PROVINCES, STATES
 from jobping.core.posting import Location
 from jobping.core.regions import ANYWHERE, GROUPS
+from jobping.core.text import clean_line
 
 MAX_PLACES: Final = 50
 """Most places of one posting; up to 39 were seen on one Ashby job."""
@@ -25,6 +26,7 @@ _FILLERS: Final = re.compile(
     r"[\s-]*(?:job|work|only|first)?(?!\w)[\s-]*|anywhere in(?!\w)|(?<=\s)only(?!\w)|^in\s|^the\s)",
     re.I,
 )
+_CODES: Final = re.compile(r"(?<!\w)(?:[A-Z]{1,2}-)?\d{4,6}(?!\w)")
 _GROUPS: Final = frozenset(name for name, _ in GROUPS) | {"eastern europe", "western europe"}
 
 
@@ -60,29 +62,37 @@ def places(*texts: str | None) -> tuple[Location, ...]:
     return distinct(
         place
         for text in texts
-        for piece in _SEPARATE.split((text or "")[: _MAX_RAW * MAX_PLACES])
-        for place in _read(" ".join(piece.split())[:_MAX_RAW])
+        for piece in _SEPARATE.split((text or "")[: _MAX_RAW * MAX_PLACES])[: 2 * MAX_PLACES]
+        for place in _read(_line(piece))
     )
 
 
 def place(
-    raw: str | None, *, city: str | None, region: str | None = None, country: str | None = None
+    raw: str | None,
+    *,
+    city: str | None = None,
+    region: str | None = None,
+    country: str | None = None,
 ) -> tuple[Location, ...]:
     """Read a place that the source sends in parts; what the parts lack is read from the text.
 
     Args:
         raw: The source's own text; where empty, the parts joined.
-        country: A name or a code.
+        country: A name or a code. A text that names several places wins over the parts.
     """
     parts = [_line(city), _line(region), _line(country)]
-    text = _line(raw) or ", ".join(part for part in parts if part)
-    code = country_code(country)
-    if not text:
-        return ()
-    if code is None and country_code(region) is None and not parts[0]:
-        return places(text)
-    known = code or next((found.country for found in _read(text) if found.country), None)
-    return (Location(raw=text, city=parts[0] or None, region=parts[1] or None, country=known),)
+    found = places(_line(raw) or ", ".join(part for part in parts if part))
+    if len(found) != 1:
+        return found
+    only = found[0]
+    return (
+        attrs.evolve(
+            only,
+            city=parts[0] or only.city,
+            region=parts[1] or only.region,
+            country=country_code(country) or only.country,
+        ),
+    )
 
 
 def distinct(found: Iterable[Location]) -> tuple[Location, ...]:
@@ -94,31 +104,42 @@ def _read(raw: str) -> Iterator[Location]:
     """Yield what one piece of text says; nothing for an empty one."""
     if not raw:
         return
-    parts = [_part(text) for text in _INNER.split(_FILLERS.sub(" ", raw)) if _fold(text)]
-    countries = {part.country for part in parts if part.country}
-    groups = [part for part in parts if part.is_group]
-    if not parts or (groups and not countries):
-        yield from (Location(raw=raw, region=part.text) for part in groups)
-        if not groups:
-            yield Location(raw=raw, region="Anywhere" if _fold(raw) in ANYWHERE else None)
-    elif len(countries) > 1:
-        yield from _pairs(raw, parts)
-    else:
-        yield _single(raw, parts, next(iter(countries), None))
+    parts = _parts(raw)
+    yield from (Location(raw=raw, region=part.text) for part in parts if part.is_group)
+    named = [part for part in parts if not part.is_group]
+    countries = {part.country for part in named if part.country}
+    cities = {_fold(part.text): part for part in named if part.city_of and not part.state_of}
+    if len(countries) > 1:
+        yield from _pairs(raw, named)
+    elif len(cities) > 1:
+        for part in cities.values():
+            yield Location(raw=raw, city=part.text, country=part.city_of)
+    elif named:
+        yield _single(raw, named, next(iter(countries), None))
+    elif not parts:
+        yield Location(raw=raw)
+
+
+def _parts(raw: str) -> list[_Part]:
+    """Split a piece at commas and the like, without words such as remote and without postcodes."""
+    texts = (_CODES.sub("", text).strip() for text in _INNER.split(_FILLERS.sub(" ", raw)))
+    return [_part(text.removeprefix("in ")) for text in texts if _fold(text)]
 
 
 def _single(raw: str, parts: list[_Part], country: str | None) -> Location:
     """Return the one place of parts that name at most one country."""
-    named = [part for part in parts if not part.country or part.state_of == country]
-    named = [part for part in named if not part.is_group]
-    city = named[0] if named and not _is_only_state(named[0], len(named)) else None
-    region = next((part for part in named if part is not city), None)
-    known = country or _country_of(city, region)
+    named = [part for part in parts if not part.country]
+    city = next((part for part in named if part.city_of), None)
+    if city is None and len(named) > 1 and named[0].state_of:
+        city = named[0]
+    city = city or next((part for part in named if not part.state_of), None)
+    rest = [part for part in named if part is not city]
+    region = next((part for part in rest if part.state_of or country), None)
     return Location(
         raw=raw,
         city=_name(city),
         region=region.text if region else None,
-        country=known,
+        country=country or _country_of(city, region),
     )
 
 
@@ -126,15 +147,9 @@ def _country_of(city: _Part | None, region: _Part | None) -> str | None:
     """Return the country that a known city or an unmistakable state names."""
     if city and city.city_of:
         return city.city_of
-    if region is None:
+    if region is None or country_code(region.text) is not None:
         return None
-    code = region.text.upper()
-    return region.state_of if code not in COUNTRIES.values() else None
-
-
-def _is_only_state(part: _Part, parts: int) -> bool:
-    """Whether the part stands alone and is a state and no city."""
-    return parts == 1 and part.state_of is not None and part.city_of is None
+    return region.state_of
 
 
 def _pairs(raw: str, parts: list[_Part]) -> Iterator[Location]:
@@ -157,18 +172,17 @@ def _name(part: _Part | None) -> str | None:
 
 def _part(text: str) -> _Part:
     """Say what one piece can mean. Two letters are a code only in capitals."""
-    text = text.strip(" -–—.,")
+    text = text.strip(" -–—,")
     folded = _fold(text)
     state = STATES.get(folded) or PROVINCES.get(folded)
-    if len(text) == 2 and text.isupper():
-        is_state = folded in STATES or folded in PROVINCES
-        country = COUNTRIES.get(folded) or (country_code(text) if not is_state else None)
-    else:
-        state = None if len(folded) == 2 else state
-        country = COUNTRIES.get(folded) if state is None and len(folded) > 2 else None
+    country = COUNTRIES.get(folded)
+    if len(folded) == 2:
+        is_code = text.replace(".", "").isupper()
+        state = state if is_code else None
+        country = (country or country_code(folded)) if is_code and state is None else None
     return _Part(
         text=text,
-        country=country,
+        country=None if state else country,
         state_of=state,
         city_of=CITIES.get(folded),
         is_group=folded in _GROUPS or folded in ANYWHERE,
@@ -176,7 +190,7 @@ def _part(text: str) -> _Part:
 
 
 def _line(text: str | None) -> str:
-    return " ".join((text or "").split())[:_MAX_RAW]
+    return clean_line((text or "")[: 4 * _MAX_RAW])[:_MAX_RAW].strip()
 
 
 def _fold(text: str) -> str:

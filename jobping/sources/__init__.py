@@ -4,8 +4,28 @@
 one module per source; `defaults` is what is polled while nothing is configured.
 """
 
+from jobping.sources.arbeitnow import ARBEITNOW
+from jobping.sources.ashby import ASHBY
 from jobping.sources.greenhouse import GREENHOUSE
+from jobping.sources.jobicy import JOBICY
+from jobping.sources.lever import LEVER
+from jobping.sources.personio import PERSONIO
+from jobping.sources.recruitee import RECRUITEE
+from jobping.sources.remoteok import REMOTEOK
+from jobping.sources.remotive import REMOTIVE
+from jobping.sources.smartrecruiters import SMARTRECRUITERS
 from jobping.sources.source import Source
 
-SOURCES: tuple[Source, ...] = (GREENHOUSE,)
+SOURCES: tuple[Source, ...] = (
+    GREENHOUSE,
+    LEVER,
+    ASHBY,
+    RECRUITEE,
+    SMARTRECRUITERS,
+    PERSONIO,
+    REMOTEOK,
+    JOBICY,
+    REMOTIVE,
+    ARBEITNOW,
+)
 """Every source, in the order in which they are listed to people."""

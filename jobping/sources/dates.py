@@ -5,6 +5,7 @@ import datetime as dt
 import attrs
 
 from jobping.core.posting import PostingDraft, Precision
+from jobping.core.text import clean_line
 
 EARLIEST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 """Before this a date is a mistake: no board existed."""
@@ -29,7 +30,7 @@ def iso(text: str | None, *, precision: Precision = Precision.EXACT) -> When:
 
     Without a zone UTC is assumed and the precision is no better than a date.
     """
-    raw = (text or "").strip()
+    raw = clean_line((text or "")[:100])
     try:
         at = dt.datetime.fromisoformat(raw.removesuffix("UTC").strip())
     except ValueError:

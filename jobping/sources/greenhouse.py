@@ -12,7 +12,16 @@ from jobping.core.places import places, says_remote
 from jobping.core.posting import PostingDraft, Precision, Remote
 from jobping.core.text import clean_line, unescape
 from jobping.sources import dates
-from jobping.sources.items import Head, ItemSource, Listing, is_json_object, read_json
+from jobping.sources.items import (
+    Head,
+    ItemSource,
+    Listing,
+    is_json_object,
+    language_of,
+    line,
+    lines,
+    read_json,
+)
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 
@@ -76,7 +85,6 @@ def _head(job: Job, _board: Board) -> Head:
 
 def _fill(job: Job, draft: PostingDraft, page: Page) -> PostingDraft:
     place = clean_line(job.location.name) if job.location else ""
-    department = next((clean_line(entry.name) for entry in job.departments or ()), "")
     filled = attrs.evolve(
         draft,
         locations=places(place),
@@ -84,8 +92,8 @@ def _fill(job: Job, draft: PostingDraft, page: Page) -> PostingDraft:
         description=html_to_text(unescape(job.content or "")),
         closes_at=dates.iso(job.application_deadline).at,
         employment=_values(job, "employment type"),
-        department=department or None,
-        language=(job.language or "")[:2].lower() or None,
+        department=next((line(entry.name) for entry in job.departments or ()), None),
+        language=language_of(job.language),
     )
     moment = dates.first(
         dates.iso(job.first_published), dates.iso(job.updated_at, precision=Precision.UPDATED)
@@ -97,7 +105,7 @@ def _values(job: Job, label: str) -> tuple[str, ...]:
     """Return what the company's own field of that label says."""
     found = [entry.value for entry in job.metadata or () if clean_line(entry.name).lower() == label]
     flat = [[value] if isinstance(value, str) else value or [] for value in found]
-    return tuple(line for values in flat for value in values if (line := clean_line(value)))
+    return lines(*(value for values in flat for value in values))
 
 
 GREENHOUSE = ItemSource(

@@ -25,6 +25,8 @@ MAX_ITEMS = 20_000
 MAX_ID = 200
 MAX_LINE = 1_000
 MAX_URL = 2_000
+MAX_WORD = 200
+MAX_WORDS = 50
 
 _ESCAPES = re.compile(
     rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -206,8 +208,8 @@ class ItemSource(Generic[Item]):
         return PostingDraft(
             source=self.name,
             external_id=self._external_id(value.id, board),
-            title=_line(head.title, "title"),
-            company=clean_line(head.company)[:MAX_LINE] or clean_line(board.company) or None,
+            title=_required(head.title, "title"),
+            company=line(head.company) or line(board.company),
             url=web_url(head.url),
         )
 
@@ -293,6 +295,23 @@ def is_json_object(page: Page) -> bool:
     return True
 
 
+def line(text: str | None) -> str | None:
+    """Return one cleaned line of at most `MAX_WORD` characters, or None where nothing is said."""
+    return clean_line((text or "")[: 4 * MAX_WORD])[:MAX_WORD].strip() or None
+
+
+def lines(*texts: str | None) -> tuple[str, ...]:
+    """Return the cleaned lines that say something, each once, at most `MAX_WORDS`."""
+    found = (line(text) for text in texts)
+    return tuple(dict.fromkeys(text for text in found if text))[:MAX_WORDS]
+
+
+def language_of(text: str | None) -> str | None:
+    """Return the ISO 639-1 code that a tag such as `en` or `pt-BR` begins with, or None."""
+    found = re.match(r"([a-z]{2})(?![a-z])", (text or "").lower())
+    return found.group(1) if found else None
+
+
 def web_url(text: str | None) -> str:
     """Return an absolute http or https URL as it was sent, without blanks around it.
 
@@ -308,12 +327,14 @@ def web_url(text: str | None) -> str:
     return url
 
 
-def _line(text: str | None, what: str) -> str:
+def _required(text: str | None, what: str) -> str:
     """Return a line that must be there."""
-    line = clean_line(text)
-    if not line or len(line) > MAX_LINE:
-        raise ValueError(f"no {what}" if not line else f"{what} of {len(line)} characters")
-    return line
+    if text is not None and len(text) > 4 * MAX_LINE:
+        raise ValueError(f"{what} of {len(text)} characters")
+    found = clean_line(text)
+    if not found or len(found) > MAX_LINE:
+        raise ValueError(f"no {what}" if not found else f"{what} of {len(found)} characters")
+    return found
 
 
 def _fields_of(kind: type[object]) -> tuple[frozenset[str], dict[str, typing.Any]]:
