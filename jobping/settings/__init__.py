@@ -38,7 +38,7 @@ from jobping.settings._records import (
     SystemSettings,
     ValueOrigin,
 )
-from jobping.settings._sections import check_board, parse_profile
+from jobping.settings._sections import check_board, known_source, parse_profile
 from jobping.settings._tables import DEFAULT, Notes, Table
 
 __all__ = [
@@ -55,6 +55,8 @@ __all__ = [
     "SystemSettings",
     "ValueOrigin",
     "check_board",
+    "environment_for_child",
+    "known_source",
     "load",
     "load_demo",
     "parse_profile",
@@ -161,6 +163,13 @@ def load_demo(
         log=_log(LogConfig(level=overrides.log_level or LogConfig().level), around),
         system=attrs.evolve(_system(around), runtime_dir=None),
     )
+
+
+def environment_for_child(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a program that we start: nothing of systemd's, no secrets."""
+    own = ("JOBPING_", "NOTIFY_", "WATCHDOG_", "CREDENTIALS_", "OPENAI_")
+    environ = os.environ  # noqa: TID251 - the one reader of it
+    return {key: environ[key] for key in environ if not key.startswith(own)} | dict(extra)
 
 
 def _surroundings(environ: Mapping[str, str] | None, euid: int | None) -> Surroundings:

@@ -56,10 +56,12 @@ def read_sources(root: Table) -> tuple[SourceSettings, ...]:
     found = []
     with root.table("source") as table:
         for name in table.names():
-            if source := find_source(name):
-                found.append(_read_source(table, source))
-            else:
-                table.ignore(name, unknown(name, source_names(), "source"))
+            try:
+                source = known_source(name)
+            except ValueError as error:
+                table.ignore(name, str(error))
+                continue
+            found.append(_read_source(table, source))
     return tuple(found)
 
 
@@ -87,14 +89,16 @@ def _base_url_of(source: Source) -> values.Parse[str]:
     return parse
 
 
-def find_source(name: str) -> Source | None:
-    """Return the source of that name, or None."""
-    return next((source for source in SOURCES if source.name == name), None)
+def known_source(name: str) -> Source:
+    """Return the source of that name.
 
-
-def source_names() -> list[str]:
-    """Return the names of all sources."""
-    return [source.name for source in SOURCES]
+    Raises:
+        ValueError: There is none; the message names the nearest.
+    """
+    for source in SOURCES:
+        if source.name == name:
+            return source
+    raise ValueError(unknown(name, [source.name for source in SOURCES], "source"))
 
 
 def read_boards(root: Table) -> tuple[Board, ...]:
@@ -119,9 +123,10 @@ def read_boards(root: Table) -> tuple[Board, ...]:
 
 def check_board(source: str, slug: str, company: str | None) -> Board:
     """Return the board, or raise ValueError saying what is wrong with source or slug."""
-    known = find_source(source)
-    if known is None:
-        raise ValueError(f'source = "{source}": ' + unknown(source, source_names(), "source"))
+    try:
+        known = known_source(source)
+    except ValueError as error:
+        raise ValueError(f'source = "{source}": {error}') from error
     try:
         known.check_slug(slug)
     except ValueError as error:

@@ -168,7 +168,7 @@ def database_url(value: object) -> Secret:
             _ = parts.port
         except ValueError:
             parts = None
-        if parts and parts.scheme in ("postgres", "postgresql") and parts.path.strip("/"):
+        if parts and parts.scheme in ("postgres", "postgresql") and (parts.netloc or parts.query):
             return Secret(value.strip())
     raise ValueError("a URL such as postgresql://USER@HOST:5432/DATABASE")
 

@@ -1,0 +1,139 @@
+"""`jobping run` and `jobping demo`."""
+
+import argparse
+from pathlib import Path
+
+from jobping.cli.parser import (
+    Commands,
+    Parser,
+    UsageError,
+    add_config_options,
+    add_state_options,
+    minutes,
+    overrides,
+)
+from jobping.settings import DemoOptions, RunOptions, load, load_demo
+
+_RUN_MINUTES = RunOptions().minutes
+_DEMO_MINUTES = DemoOptions().minutes
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    _add_run(commands)
+    _add_demo(commands)
+
+
+def _add_run(commands: Commands) -> None:
+    parser = commands.add(
+        "run",
+        "poll the boards, match and send digests, until stopped",
+        group="run",
+        usage="[--once]",
+        details="Without a configuration it polls a default set of boards that needs no key, for"
+        " an example profile, with a private PostgreSQL that it starts and stops itself. The first"
+        " SIGTERM or Ctrl-C ends it in order, the second one at once.",
+        examples=[
+            "jobping run",
+            "jobping run --once --minutes 2          poll what is due, send what is due, stop",
+            "jobping run --once --json 2>log.json    the summary as JSON, the log elsewhere",
+        ],
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="poll each due board once, send what is due, and stop"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=minutes,
+        metavar="N",
+        help=f"longest time of --once (default {_RUN_MINUTES:g}); boards that the pace leaves"
+        " waiting are named",
+    )
+    _add_json(parser, "with --once: ")
+    add_config_options(parser)
+    parser.set_defaults(command=_run)
+
+
+def _add_demo(commands: Commands) -> None:
+    parser = commands.add(
+        "demo",
+        "the whole daemon on a local world of job boards; no network, no key",
+        group="run",
+        usage="[--once]",
+        details="A server on loopback answers as the real boards do, from synthetic postings or"
+        " from recorded answers. The database is the demo's own and is kept, so a second demo"
+        " finds nothing new.",
+        examples=[
+            "jobping demo --once",
+            "jobping demo --minutes 5 --seed 7",
+            "jobping demo --once --recordings ../shared/recordings",
+        ],
+    )
+    parser.add_argument(
+        "--recordings",
+        type=_folder,
+        metavar="DIR",
+        help="folder of recorded answers with its INDEX.json",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="seed of synthetic postings (default 1)"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=minutes,
+        default=_DEMO_MINUTES,
+        metavar="N",
+        help=f"end after so long (default {_DEMO_MINUTES:g})",
+    )
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="end when every board was polled and the digest was sent",
+    )
+    _add_json(parser, "")
+    add_state_options(parser.add_argument_group("settings"))
+    parser.set_defaults(command=_demo)
+
+
+def _add_json(parser: Parser, when: str) -> None:
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help=f"{when}one JSON object as summary on stdout; the log goes to stderr",
+    )
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not (path / "INDEX.json").is_file():
+        raise argparse.ArgumentTypeError(f"{text}: holds no INDEX.json")
+    return path
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    for option in ("minutes", "json"):
+        if getattr(arguments, option) and not arguments.once:
+            raise UsageError(f"run: --{option} needs --once")
+    options = RunOptions(
+        once=arguments.once, minutes=arguments.minutes or _RUN_MINUTES, json=arguments.json
+    )
+    settings = load(overrides(arguments))
+    # here: it imports every part of the daemon, which the other commands do without
+    from jobping import daemon
+
+    return daemon.run(settings, options)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    options = DemoOptions(
+        recordings=arguments.recordings,
+        seed=arguments.seed,
+        once=arguments.once,
+        minutes=arguments.minutes,
+        json=arguments.json,
+    )
+    settings = load_demo(overrides(arguments))
+    # here: as in `_run`
+    from jobping import daemon
+
+    return daemon.demo(settings, options)

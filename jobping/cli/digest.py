@@ -1,0 +1,53 @@
+"""`jobping digest preview`."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from jobping.cli.parser import Commands, add_command, add_commands, add_config_options
+from jobping.cli.profile import find
+from jobping.cli.session import settings_of, with_stores
+from jobping.clock import Clock
+
+if TYPE_CHECKING:
+    from jobping.daemon import Stores
+
+_DAY_S = 86_400.0
+_CANDIDATES = 500
+"""More than any digest holds, so that the limits of the profile decide (our choice)."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add(
+        "digest",
+        "the digest that a profile would get now; nothing is sent",
+        group="results",
+        usage="preview PROFILE",
+        examples=["jobping digest preview me", "jobping digest preview me --html >digest.html"],
+    )
+    previewing = add_command(
+        add_commands(parser), "preview", "print the digest that a profile would get now"
+    )
+    previewing.add_argument("profile", metavar="PROFILE")
+    previewing.add_argument("--html", action="store_true", help="print its HTML form")
+    add_config_options(previewing)
+    previewing.set_defaults(command=_preview)
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    from jobping.core.digest import choose, compose
+
+    within_s = settings_of(arguments).matching.recent_days * _DAY_S
+
+    async def body(stores: "Stores") -> int:
+        stored = await find(stores, arguments.profile)
+        pending = await stores.matches.pending(stored.id, within_s=within_s, limit=_CANDIDATES)
+        items = choose(stored.profile, pending)
+        if not items:
+            print(f"nothing new for {stored.profile.name}; no digest would go out")
+            return 0
+        digest = compose(stored.profile, items, Clock().utcnow(), since=None, down=frozenset())
+        print(digest.html if arguments.html else f"{digest.subject}\n\n{digest.text}")
+        return 0
+
+    return with_stores(arguments, body)

@@ -1,0 +1,158 @@
+"""`jobping jobs search` and `jobping matches`."""
+
+import argparse
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from jobping.cli.output import Column, age, place, print_json, print_table
+from jobping.cli.parser import (
+    Commands,
+    add_command,
+    add_commands,
+    add_config_options,
+    add_json_option,
+    add_limit_option,
+)
+from jobping.cli.profile import find
+from jobping.cli.session import with_stores
+from jobping.clock import Clock
+from jobping.core.match import MatchedPosting
+from jobping.core.posting import StoredPosting
+
+if TYPE_CHECKING:
+    from jobping.daemon import Stores
+
+_FOUND = (
+    Column(title="title"),
+    Column(title="company"),
+    Column(title="place"),
+    Column(title="posted"),
+    Column(title="source"),
+    Column(title="url", folds=True),
+)
+_MATCHED = (
+    Column(title="score", right=True),
+    Column(title="title"),
+    Column(title="company"),
+    Column(title="place"),
+    Column(title="sent"),
+    Column(title="why", folds=True),
+    Column(title="url", folds=True),
+)
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    parser = commands.add(
+        "jobs",
+        "full-text search over the stored postings",
+        group="results",
+        usage="search QUERY",
+        examples=[
+            "jobping jobs search 'data engineer'",
+            "jobping jobs search '\"machine learning\" -senior' --limit 5 --json",
+        ],
+    )
+    searching = add_command(
+        add_commands(parser),
+        "search",
+        "search the stored postings",
+        details='Words must all occur; "a phrase" in quotation marks, `or` between words, and'
+        " -word to exclude one.",
+    )
+    searching.add_argument("query", metavar="QUERY")
+    searching.set_defaults(command=_search)
+    matching = commands.add(
+        "matches",
+        "the postings that fit a profile, best first",
+        group="results",
+        usage="PROFILE",
+        examples=["jobping matches example", "jobping matches me --limit 50 --json"],
+    )
+    matching.add_argument("profile", metavar="PROFILE")
+    matching.set_defaults(command=_matches)
+    for command in (searching, matching):
+        add_limit_option(command, 20)
+        add_json_option(command)
+        add_config_options(command)
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    async def body(stores: "Stores") -> int:
+        found = await stores.postings.search(arguments.query, limit=arguments.limit)
+        if arguments.json:
+            print_json([as_json(posting) for posting in found])
+            return 0
+        now = Clock().utcnow()
+        print_table(_FOUND, [_found_row(posting, now) for posting in found], empty="nothing found")
+        return 0
+
+    return with_stores(arguments, body)
+
+
+def _matches(arguments: argparse.Namespace) -> int:
+    async def body(stores: "Stores") -> int:
+        stored = await find(stores, arguments.profile)
+        matched = await stores.matches.listed(stored.id, limit=arguments.limit)
+        if arguments.json:
+            print_json([_matched_json(item) for item in matched])
+            return 0
+        now = Clock().utcnow()
+        empty = f"nothing fits {stored.profile.name} yet"
+        print_table(_MATCHED, [_matched_row(item, now) for item in matched], empty=empty)
+        return 0
+
+    return with_stores(arguments, body)
+
+
+def _found_row(posting: StoredPosting, now: dt.datetime) -> list[str]:
+    draft = posting.draft
+    return [
+        draft.title,
+        draft.company or "-",
+        place(draft),
+        age(draft.posted_at, now),
+        draft.source,
+        draft.url,
+    ]
+
+
+def _matched_row(item: MatchedPosting, now: dt.datetime) -> list[str]:
+    draft = item.posting.draft
+    return [
+        str(item.match.score),
+        draft.title,
+        draft.company or "-",
+        place(draft),
+        age(item.sent_at, now),
+        item.match.reason,
+        draft.url,
+    ]
+
+
+def as_json(posting: StoredPosting) -> dict[str, object]:
+    """Return what a list of postings says about one."""
+    draft = posting.draft
+    return {
+        "id": posting.id,
+        "source": draft.source,
+        "title": draft.title,
+        "company": draft.company,
+        "url": draft.url,
+        "places": [location.raw for location in draft.locations],
+        "remote": draft.remote.value,
+        "pay": draft.salary.raw if draft.salary else None,
+        "posted_at": draft.posted_at.isoformat() if draft.posted_at else None,
+        "first_seen_at": posting.first_seen_at.isoformat(),
+        "closed_at": posting.closed_at.isoformat() if posting.closed_at else None,
+    }
+
+
+def _matched_json(item: MatchedPosting) -> dict[str, object]:
+    return {
+        "score": item.match.score,
+        "reason": item.match.reason,
+        "origin": item.match.origin,
+        "sent_at": item.sent_at.isoformat() if item.sent_at else None,
+        "posting": as_json(item.posting),
+    }

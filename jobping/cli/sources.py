@@ -1,0 +1,87 @@
+"""`jobping sources`: what can be polled, how often, and what is polled by default."""
+
+import argparse
+
+from jobping.cli.output import Column, duration, print_json, print_table
+from jobping.cli.parser import Commands, add_config_options, add_json_option
+from jobping.cli.session import settings_of
+from jobping.core.printable import printable
+from jobping.settings import Settings
+from jobping.sources import SOURCES
+from jobping.sources.defaults import DEFAULT_BOARDS
+from jobping.sources.source import Source
+
+_COLUMNS = (
+    Column(title="source"),
+    Column(title="a board lists"),
+    Column(title="requests/h", right=True),
+    Column(title="polled every", right=True),
+    Column(title="default boards", right=True),
+    Column(title="state"),
+    Column(title="asked at", folds=True),
+)
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add(
+        "sources",
+        "the job boards known, their pace, and the default set",
+        group="boards and profiles",
+        details="The default set is polled while no other board is configured or added;"
+        " `default_boards = true` or `false` in the configuration file decides it for good.",
+        examples=["jobping sources", "jobping sources --json"],
+    )
+    add_json_option(parser)
+    add_config_options(parser)
+    parser.set_defaults(command=_sources)
+
+
+def _sources(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    if arguments.json:
+        print_json([_as_json(source, settings) for source in SOURCES])
+        return 0
+    print_table(_COLUMNS, [_row(source, settings) for source in SOURCES], empty="none")
+    print("\nPolled while no other board is configured or added:")
+    for source in SOURCES:
+        if slugs := _default_slugs(source):
+            print(f"  {source.name}: {printable(', '.join(slugs), 2_000)}")
+    return 0
+
+
+def _default_slugs(source: Source) -> list[str]:
+    return [board.slug for board in DEFAULT_BOARDS if board.source == source.name]
+
+
+def _row(source: Source, settings: Settings) -> list[str]:
+    chosen = settings.source(source.name)
+    pace = chosen.pace_of(source)
+    return [
+        source.name,
+        source.coverage.value,
+        f"{pace.per_hour:g}",
+        duration(pace.poll_every_s),
+        str(len(_default_slugs(source))),
+        "on" if chosen.enabled else "off",
+        chosen.base_url or source.base_url,
+    ]
+
+
+def _as_json(source: Source, settings: Settings) -> dict[str, object]:
+    chosen = settings.source(source.name)
+    pace = chosen.pace_of(source)
+    return {
+        "source": source.name,
+        "coverage": source.coverage.value,
+        "enabled": chosen.enabled,
+        "base_url": chosen.base_url or source.base_url,
+        "per_hour": pace.per_hour,
+        "min_gap_s": pace.min_gap_s,
+        "burst": pace.burst,
+        "daily": pace.daily,
+        "poll_every_s": pace.poll_every_s,
+        "credit": source.terms.credit,
+        "terms": source.terms.note,
+        "default_boards": _default_slugs(source),
+    }
