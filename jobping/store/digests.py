@@ -15,10 +15,11 @@ from jobping.store.rows import clean, matched_of, profile_of
 
 _LAST_PERIOD = "SELECT period FROM digest WHERE profile_id = $1 ORDER BY id DESC LIMIT 1"
 
-# Answers nothing when the period is taken or the profile is gone; a rival claim is waited for.
+# Answers nothing when the period is taken or the profile is gone. One claim of a profile at a time,
+# so that rivals with the same items in another order do not deadlock.
 _CLAIM = """
 INSERT INTO digest (profile_id, period)
-SELECT id, $2 FROM profile WHERE id = $1 FOR KEY SHARE
+SELECT id, $2 FROM profile WHERE id = $1 FOR NO KEY UPDATE
 ON CONFLICT (profile_id, period) DO NOTHING
 RETURNING id
 """

@@ -8,6 +8,7 @@ import datetime as dt
 import enum
 import hashlib
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
@@ -20,6 +21,8 @@ from jobping.store.rows import clean, key_of, posting_columns, postings_of
 
 CHUNK = 500  # rows of one statement; throughput grows no further above it (design, section 8)
 MAX_QUERY = 1000  # characters of a search; people type fewer, and a tsquery has a size limit
+# A hyphen before no word: 32 of them in a row end in "tsquery stack too small" (PostgreSQL 15).
+LONE_HYPHEN = re.compile(r'-(?![^\W_]|")')
 
 # Finds postings whose source digest is stored, and marks them as seen today. Rows that somebody
 # else is marking at this moment are left to them.
@@ -80,7 +83,8 @@ written AS (
     SELECT
         $1, CASE WHEN $2::timestamptz IS NULL OR posted_at >= $2 THEN now() END,
         setweight(to_tsvector('simple', translate(left(title, 1000), '/', ' ')), 'A')
-            || setweight(to_tsvector('simple', translate(left(company, 200), '/', ' ')), 'B')
+            || setweight(
+                to_tsvector('simple', translate(left(coalesce(company, ''), 200), '/', ' ')), 'B')
             || setweight(to_tsvector('simple', translate(left(description, 1000), '/', ' ')), 'C'),
         source, external_id, content_hash, source_digest, fingerprint, title, company,
         url, locations, remote, posted_at, posted_precision, posted_raw,
@@ -423,7 +427,7 @@ class Postings:
         Source:
             The language of queries: PostgreSQL, "Parsing Queries", `websearch_to_tsquery`.
         """
-        words = clean(query)[:MAX_QUERY].replace("/", " ")
+        words = LONE_HYPHEN.sub(" ", clean(query)[:MAX_QUERY].replace("/", " "))
         return await self.database.run(_select, _SEARCH, words, limit)
 
     async def count(self) -> int:

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
 
 from jobping.core.board import Board, StoredBoard
 from jobping.core.ids import Domain, ExternalId, SourceName
@@ -27,6 +29,23 @@ async def fetch(connection: Connection, sql: str, *values: object) -> list[tuple
 
 async def sql(database: Database, text: str, *values: object) -> list[tuple[object, ...]]:
     return await database.run(fetch, text, *values)
+
+
+@attrs.define
+class CountedDatabase:
+    """A database that counts how often units ran: more often than asked for means a deadlock."""
+
+    inner: Database
+    asked: int = 0
+    ran: int = 0
+
+    async def run(self, unit: Callable[..., Awaitable[object]], *values: object) -> object:
+        async def counted(connection: Connection) -> object:
+            self.ran += 1
+            return await unit(connection, *values)
+
+        self.asked += 1
+        return await self.inner.run(counted)
 
 
 def hash_of(*parts: object) -> bytes:
