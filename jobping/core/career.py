@@ -30,6 +30,8 @@ _EXPERIENCE: Final = re.compile(
 )
 _REACH: Final = 80
 """Characters after the word for years in which the word experience makes it a demand."""
+_MOST_YEARS: Final = 12
+"""More years than these are the company's own history."""
 _MENTIONS: Final = 20
 """Most times that years are looked at in one text."""
 
@@ -124,14 +126,14 @@ def _is_one_step(levels: Levels) -> bool:
 
 
 def _years(text: Line) -> int | None:
-    """The fewest years of experience that a text asks for."""
+    """The most years of experience that a text asks for."""
     asked = (
         years
         for word in _YEARS & text.words
         for at in _places_of(f" {word} ", text.text)
         if (years := _years_at(text.text, at + 1, at + 2 + len(word))) is not None
     )
-    return min(asked, default=None)
+    return max((years for years in asked if years <= _MOST_YEARS), default=None)
 
 
 def _years_at(text: str, start: int, end: int) -> int | None:

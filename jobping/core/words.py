@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 _REFERENCES: Final = re.compile(rb"&#\d{1,6};(?:&#\d{1,6};)*")
+_TYPOGRAPHY: Final = "’‘“”–—•…·\xa0"
 _UNSPACED: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _MARKS: Final = re.compile("[\u0300-\u036f\u3099\u309a]+")
 _NO_WORD: Final = re.compile(r"[^\w]+")
@@ -85,8 +86,11 @@ class Phrases:
 def tokens(text: str) -> list[str]:
     """Return the words of a text without case and accents; `c++`, `c#` and `5+` are words.
 
-    The detour over character references keeps all ASCII text in C: 5 kB take about 0.1 ms.
+    Typographic marks go first, as most texts are ASCII without them; the detour over character
+    references keeps the ASCII part of the others in C. 5 kB of English take about 0.1 ms.
     """
+    for mark in _TYPOGRAPHY:
+        text = text.replace(mark, " ")
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "xmlcharrefreplace")
     folded = _REFERENCES.sub(_fold_run, plain).translate(_TABLE).replace(b" #", b" ")
     return folded.decode().split()

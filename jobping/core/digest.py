@@ -1,0 +1,113 @@
+"""Which matches make one digest, and its texts."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from typing import Final
+
+import attrs
+
+from jobping.core.digest_html import render_html
+from jobping.core.digest_text import render_text
+from jobping.core.digest_view import LeftOut, view_digest
+from jobping.core.ids import Domain, SourceName
+from jobping.core.match import MatchedPosting
+from jobping.core.posting import StoredPosting
+from jobping.core.profile import Profile
+from jobping.core.words import tokens
+
+_NOTHING: Final = LeftOut()
+_NO_CREDITS: Final[Mapping[SourceName, str]] = {}
+
+
+@attrs.frozen(kw_only=True)
+class Digest:
+    """One digest, ready to send.
+
+    Attributes:
+        subject: One line without control characters, at most 120 characters.
+        text: Plain text that ends with a line feed.
+        html: The same content as a whole page.
+    """
+
+    subject: str
+    text: str
+    html: str
+
+
+@attrs.frozen(kw_only=True)
+class Selection:
+    """What goes into a digest, and how much does not."""
+
+    items: tuple[MatchedPosting, ...]
+    left_out: LeftOut
+
+
+def choose(profile: Profile, pending: Sequence[MatchedPosting]) -> tuple[MatchedPosting, ...]:
+    """Return the matches for one digest, best first."""
+    return select(profile, pending).items
+
+
+def select(profile: Profile, pending: Sequence[MatchedPosting]) -> Selection:
+    """Return the matches for one digest and the numbers of those left out.
+
+    Best score first, then the newest, then the lowest id; at most one per job (fingerprint), at
+    most `max_per_company` per company, at most `max_items`. An unknown company has no limit.
+    """
+    chosen: list[MatchedPosting] = []
+    jobs: set[bytes] = set()
+    companies: Counter[str] = Counter()
+    limit = company_limit = repeats = 0
+    for item in sorted(pending, key=_order):
+        job, company = item.posting.fingerprint, _company(item)
+        if job is not None and job in jobs:
+            repeats += 1
+        elif company and companies[company] >= profile.max_per_company:
+            company_limit += 1
+        elif len(chosen) >= profile.max_items:
+            limit += 1
+        else:
+            chosen.append(item)
+            companies[company] += 1
+            jobs |= {job} if job is not None else set()
+    left_out = LeftOut(beyond_limit=limit, beyond_company=company_limit, repeats=repeats)
+    return Selection(items=tuple(chosen), left_out=left_out)
+
+
+def compose(
+    profile: Profile,
+    items: Sequence[MatchedPosting],
+    now: dt.datetime,
+    since: dt.datetime | None,
+    down: Set[Domain],
+    *,
+    left_out: LeftOut = _NOTHING,
+    credits: Mapping[SourceName, str] = _NO_CREDITS,
+) -> Digest:
+    """Return the texts of a digest; without items one that says so, for the caller not to send.
+
+    Args:
+        items: In the order in which they are shown.
+        now: Aware UTC.
+        since: When the previous digest was made, aware UTC; news from before it, and stock, is
+            marked as from earlier. None for a first digest: all of it is new to the reader.
+        down: Domains that cannot be reached at present; their postings are marked.
+        left_out: How many matches were left out.
+        credits: The name that each source wants to see; its own name stands for a missing one.
+    """
+    view = view_digest(profile, items, now, since, down, left_out=left_out, credits=credits)
+    return Digest(subject=view.subject, text=render_text(view), html=render_html(view))
+
+
+def dedup_key(posting: StoredPosting) -> str:
+    """Return what a profile gets only once: the job where it is known, else the stored row."""
+    return posting.fingerprint.hex() if posting.fingerprint else f"row:{posting.id}"
+
+
+def _order(item: MatchedPosting) -> tuple[int, float, int]:
+    moment = item.posting.draft.posted_at or item.posting.first_seen_at
+    return -item.match.score, -moment.timestamp(), item.posting.id
+
+
+def _company(item: MatchedPosting) -> str:
+    return " ".join(tokens(item.posting.draft.company or ""))

@@ -1,0 +1,89 @@
+"""A digest as one HTML page: no script, no remote content, every text escaped, well-formed XML."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Final
+
+from jobping.core.digest_view import DigestView, ItemView
+
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'"
+_STYLE: Final = """
+:root { color-scheme: light dark; --ink: #1c1c1e; --dim: #5f6368; --line: #dcdce0;
+  --page: #f4f4f6; --card: #ffffff; --link: #0b57d0; --mark: #8a5200; --wash: #fff3dc; }
+@media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --dim: #a5a7ad; --line: #3a3a3f;
+  --page: #17171a; --card: #222226; --link: #8ab4f8; --mark: #ffd48a; --wash: #3d3017; } }
+body { margin: 0; padding: 1.25rem .75rem; background: var(--page); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 40rem; margin: 0 auto; overflow-wrap: anywhere; }
+h1 { margin: 0; font-size: 1.4rem; line-height: 1.25; }
+h2 { margin: 0; font-size: 1.08rem; line-height: 1.35; }
+p { margin: .3rem 0 0; }
+ol { list-style: none; margin: 1rem 0 0; padding: 0; }
+li { margin: 0 0 .75rem; padding: .9rem 1rem; background: var(--card);
+  border: 1px solid var(--line); border-radius: .6rem; }
+a { color: var(--link); }
+h2 a { text-decoration: none; }
+h2 a:hover { text-decoration: underline; }
+.dim { color: var(--dim); font-size: .9rem; }
+.why { border-left: 3px solid var(--line); padding-left: .6rem; }
+.mark { display: inline-block; padding: .05rem .5rem; border-radius: 1rem; font-size: .85rem;
+  color: var(--mark); background: var(--wash); }
+footer { margin-top: 1.25rem; padding-top: .75rem; border-top: 1px solid var(--line); }
+code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: .9em; }
+"""
+
+
+def render_html(view: DigestView) -> str:
+    """Return the digest as a whole page."""
+    notes = "\n".join(f'<p class="dim">{escape(note)}</p>' for note in view.notes)
+    items = "\n".join("\n".join(_item(item)) for item in view.items)
+    listed = f"<ol>\n{items}\n</ol>" if items else ""
+    profile = escape(view.profile)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8" />
+<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}" />
+<meta name="viewport" content="width=device-width, initial-scale=1" />
+<meta name="color-scheme" content="light dark" />
+<meta name="referrer" content="no-referrer" />
+<title>{escape(view.subject)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{escape(view.headline)}</h1>
+<p class="dim">{escape(view.day)}</p>
+{notes}
+{listed}
+<footer class="dim">
+<p>Sent by JobPing for the profile <strong>{profile}</strong>. See what it asks for:
+<code>jobping profile show {profile}</code>. Change it: <code>jobping profile --help</code>.</p>
+</footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _item(item: ItemView) -> Iterator[str]:
+    """Yield one posting; texts of strangers stand in elements that isolate their direction."""
+    yield "<li>"
+    yield f'<h2 dir="auto">{_linked(item.title, item.url)}</h2>'
+    yield f"<p><bdi>{escape(item.company)}</bdi> · <bdi>{escape(item.places)}</bdi></p>"
+    yield f'<p class="dim">{_facts(item)}</p>'
+    if item.earlier:
+        yield f'<p><span class="mark">{escape(item.earlier)}</span></p>'
+    if item.reason:
+        yield f'<p class="why"><bdi>{escape(item.reason)}</bdi></p>'
+    where = f" · {escape(item.host)}" if item.host else " · no link"
+    yield f'<p class="dim">From {_linked(item.source, item.url)}{where}</p>'
+    yield "</li>"
+
+
+def _facts(item: ItemView) -> str:
+    return " · ".join(f"<bdi>{escape(fact)}</bdi>" for fact in (item.pay, item.age) if fact)
+
+
+def _linked(text: str, url: str | None) -> str:
+    return escape(text) if url is None else f'<a href="{escape(url)}">{escape(text)}</a>'

@@ -1,0 +1,218 @@
+"""What one digest says, as lines of safe text; the renderers only lay them out."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Set
+from decimal import Decimal
+from typing import Final
+
+import attrs
+
+from jobping.core.age import ago, day
+from jobping.core.ids import Domain, SourceName
+from jobping.core.match import MatchedPosting
+from jobping.core.places import says_remote
+from jobping.core.posting import (
+    Interval,
+    PostingDraft,
+    Precision,
+    Remote,
+    Salary,
+    SalaryOrigin,
+    StoredPosting,
+)
+from jobping.core.printable import link, printable
+from jobping.core.profile import Profile
+
+_MOST_PLACES: Final = 3
+_PLACE_LIMIT: Final = 60
+_NAME_LIMIT: Final = 100
+_REASON_LIMIT: Final = 300
+_SUBJECT_LIMIT: Final = 120
+_MOST_PAY: Final = Decimal(10) ** 9
+"""From here on an amount is noise and the source's own text is shown."""
+
+_A: Final = {
+    Interval.HOUR: " an hour",
+    Interval.DAY: " a day",
+    Interval.WEEK: " a week",
+    Interval.MONTH: " a month",
+    Interval.YEAR: " a year",
+    Interval.ONCE: " once",
+    Interval.UNKNOWN: "",
+}
+
+
+@attrs.frozen(kw_only=True)
+class LeftOut:
+    """How many matches were left out of a digest.
+
+    Attributes:
+        beyond_limit: Over the most postings of a digest.
+        beyond_company: Over the most postings of one company.
+        repeats: The same job as one that is in it, from another source.
+    """
+
+    beyond_limit: int = 0
+    beyond_company: int = 0
+    repeats: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class ItemView:
+    """One posting of a digest; every text is one safe line, empty where there is nothing to say.
+
+    Attributes:
+        earlier: The mark of a posting that is not news.
+        source: The name that the source wants to see.
+        url: The source's own page in ASCII, or None where it is no web address.
+        host: Where the link leads.
+    """
+
+    title: str
+    company: str
+    places: str
+    pay: str
+    age: str
+    earlier: str
+    reason: str
+    source: str
+    url: str | None
+    host: str
+
+
+@attrs.frozen(kw_only=True)
+class DigestView:
+    """A whole digest.
+
+    Attributes:
+        headline: What it is, without the day.
+        day: The day it was made.
+        notes: Sentences above the postings.
+        profile: The profile's name.
+    """
+
+    subject: str
+    headline: str
+    day: str
+    notes: tuple[str, ...]
+    items: tuple[ItemView, ...]
+    profile: str
+
+
+def view_digest(
+    profile: Profile,
+    items: Iterable[MatchedPosting],
+    now: dt.datetime,
+    since: dt.datetime | None,
+    down: Set[Domain],
+    *,
+    left_out: LeftOut,
+    credits: Mapping[SourceName, str],
+) -> DigestView:
+    """Return what the digest says; parameters as those of `digest.compose`."""
+    views = tuple(_item(item, now, since, down, credits) for item in items)
+    headline = f"{_count(len(views), 'job')} for {profile.name}" if views else (
+        f"Nothing new for {profile.name}"
+    )  # fmt: skip
+    subject = f"{headline}: {views[0].title}" if views else headline
+    return DigestView(
+        subject=printable(subject, _SUBJECT_LIMIT),
+        headline=headline,
+        day=day(now),
+        notes=tuple(_notes(views, left_out)),
+        items=views,
+        profile=profile.name,
+    )
+
+
+def _notes(views: tuple[ItemView, ...], left_out: LeftOut) -> Iterable[str]:
+    if not views:
+        yield "No new posting matches this profile."
+    earlier = sum(bool(view.earlier) for view in views)
+    if earlier:
+        yield f"{earlier} of {len(views)} from earlier, marked so."
+    parts = [
+        (left_out.beyond_limit, "over the most items"),
+        (left_out.beyond_company, "more of the same companies"),
+        (left_out.repeats, "the same job from another source"),
+    ]
+    said = [f"{count} {why}" for count, why in parts if count]
+    if said:
+        yield f"Left out: {', '.join(said)}."
+
+
+def _item(
+    item: MatchedPosting,
+    now: dt.datetime,
+    since: dt.datetime | None,
+    down: Set[Domain],
+    credits: Mapping[SourceName, str],
+) -> ItemView:
+    posting, draft = item.posting, item.posting.draft
+    url, host = link(draft.url) or (None, "")
+    return ItemView(
+        title=printable(draft.title) or "(no title)",
+        company=printable(draft.company or "", _NAME_LIMIT) or "company not stated",
+        places=_places(draft),
+        pay=_pay(draft.salary) if draft.salary else "",
+        age=_age(draft, posting, now),
+        earlier=_earlier(posting, now, since, down),
+        reason=printable(item.match.reason, _REASON_LIMIT),
+        source=printable(credits.get(draft.source, draft.source), _NAME_LIMIT),
+        url=url,
+        host=host,
+    )
+
+
+def _earlier(
+    posting: StoredPosting, now: dt.datetime, since: dt.datetime | None, down: Set[Domain]
+) -> str:
+    """Return the mark of a posting that is no news, or whose board cannot be reached."""
+    is_old = since is not None and (posting.news_at is None or posting.news_at < since)
+    if not is_old and posting.domain not in down:
+        return ""
+    return f"from earlier: first seen {ago(posting.first_seen_at, now)}"
+
+
+def _age(draft: PostingDraft, posting: StoredPosting, now: dt.datetime) -> str:
+    if draft.posted_at is None:
+        return f"first seen {ago(posting.first_seen_at, now)}"
+    verb = "updated" if draft.posted_precision is Precision.UPDATED else "posted"
+    return f"{verb} {ago(draft.posted_at, now)}"
+
+
+def _places(draft: PostingDraft) -> str:
+    raw = list(dict.fromkeys(printable(place.raw, _PLACE_LIMIT) for place in draft.locations))
+    said = " / ".join(raw[:_MOST_PLACES])
+    if len(raw) > _MOST_PLACES:
+        said += f" and {len(raw) - _MOST_PLACES} more"
+    if draft.remote is Remote.YES and not says_remote(said):
+        said = f"{said}, remote" if said else "remote"
+    elif "hybrid" in draft.tags:
+        said = f"{said}, hybrid" if said else "hybrid"
+    return said or "place not stated"
+
+
+def _pay(salary: Salary) -> str:
+    amounts = [salary.minimum, salary.maximum]
+    usable = all(a is None or (a.is_finite() and 0 < a < _MOST_PAY) for a in amounts)
+    if salary.currency is None or not usable or amounts == [None, None]:
+        return printable(salary.raw, _PLACE_LIMIT)
+    note = "" if salary.origin is SalaryOrigin.STATED else " (estimate)"
+    currency = printable(salary.currency, 3)
+    return f"{_span(salary.minimum, salary.maximum)} {currency}{_A[salary.interval]}{note}"
+
+
+def _span(least: Decimal | None, most: Decimal | None) -> str:
+    if least is None or most is None:
+        return f"from {_amount(least)}" if least is not None else f"up to {_amount(most)}"
+    return _amount(least) if least == most else f"{_amount(least)}–{_amount(most)}"
+
+
+def _amount(amount: Decimal | None) -> str:
+    value = amount or Decimal(0)
+    return f"{value:,.0f}" if value == value.to_integral_value() else f"{value:,.2f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

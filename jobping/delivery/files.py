@@ -1,0 +1,95 @@
+"""Digests into a directory: `PROFILE/PERIOD_MESSAGE-ID.txt` and `.html` beside it.
+
+A file appears whole or not at all, for its owner only. The text is put in place last, so that it
+says that the digest is complete.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from jobping.delivery.protocol import OutgoingDigest
+from jobping.errors import DeliveryDeferred
+
+_DIRECTORY_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+
+
+@attrs.define(kw_only=True)
+class FilesDelivery:
+    """Writes each digest into files; the same digest again changes nothing.
+
+    Attributes:
+        directory: Made, for the owner only, when the first digest is written.
+    """
+
+    directory: Path
+    name: str = attrs.field(default="files", init=False)
+
+    async def send(self, digest: OutgoingDigest) -> None:
+        """Write the digest and make it last through a power cut.
+
+        Raises:
+            DeliveryDeferred: The directory cannot be made or written.
+        """
+        try:
+            await trio.to_thread.run_sync(self._write, digest)
+        except OSError as error:
+            raise DeliveryDeferred(f"files: {error.filename}: {error.strerror}") from error
+
+    async def was_sent(self, message_id: str) -> bool | None:
+        """Say whether a complete digest of that id is there; None where it cannot be read."""
+        try:
+            return await trio.to_thread.run_sync(self._is_there, message_id)
+        except OSError:
+            return None
+
+    def _write(self, digest: OutgoingDigest) -> None:
+        folder = self.directory / digest.profile
+        folder.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        stem = f"{digest.period.replace(':', '')}_{digest.message_id}"
+        if (folder / f"{stem}.txt").exists():
+            return
+        _replace(folder / f"{stem}.html", digest.digest.html)
+        _replace(folder / f"{stem}.txt", f"{digest.digest.subject}\n\n{digest.digest.text}")
+        _sync_directory(folder)
+
+    def _is_there(self, message_id: str) -> bool:
+        if not self.directory.is_dir():
+            return False
+        return any(
+            path.name.partition("_")[2] == f"{message_id}.txt"
+            for folder in self.directory.iterdir()
+            if folder.is_dir()
+            for path in folder.iterdir()
+        )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a whole file in place; nobody sees a part of it."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(temporary, flags, _FILE_MODE), "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), _FILE_MODE)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _sync_directory(folder: Path) -> None:
+    """Make the names last, as the contents do."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
