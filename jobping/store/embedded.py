@@ -59,8 +59,10 @@ RESTART_PAUSE_S = 0.2
 _LOG_LINE = re.compile(r"(?P<severity>[A-Z0-9]+):  (?P<message>.*)")
 _LEVELS = {"WARNING": "warning", "FATAL": "warning", "PANIC": "error"}
 """Of the rest, an ERROR is answered to the client that caused it, which reports it."""
-_PASSING = re.compile("the database system is |terminating connection due to administrator")
-"""What the server says to those who knock while it starts or stops."""
+_PASSING = re.compile(
+    "the database system is |terminating connection due to administrator|connection to client lost"
+)
+"""What the server says of those who knock while it starts or stops, or whom we have cut off."""
 
 
 @asynccontextmanager

@@ -49,7 +49,7 @@ class Job:
 
 async def ask_for_life(connection: Connection) -> None:
     """Have the server answer anything; a unit, asyncio side."""
-    await connection.execute("")
+    await connection.fetchval("SELECT 1")
 
 
 class Free(Protocol):
