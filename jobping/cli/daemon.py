@@ -1,6 +1,7 @@
 """`jobping run` and `jobping demo`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from jobping.cli.parser import (
@@ -12,7 +13,17 @@ from jobping.cli.parser import (
     minutes,
     overrides,
 )
-from jobping.settings import DemoOptions, RunOptions, load, load_demo
+from jobping.cli.summary import print_record, print_summary
+from jobping.errors import ConfigError
+from jobping.logs import LogConfig, is_journal, open_log
+from jobping.settings import (
+    DemoOptions,
+    RunOptions,
+    Settings,
+    journal_stream,
+    load,
+    load_demo,
+)
 
 _RUN_MINUTES = RunOptions().minutes
 _DEMO_MINUTES = DemoOptions().minutes
@@ -117,11 +128,29 @@ def _run(arguments: argparse.Namespace) -> int:
     options = RunOptions(
         once=arguments.once, minutes=arguments.minutes or _RUN_MINUTES, json=arguments.json
     )
-    settings = load(overrides(arguments))
+    settings = _load(arguments)
     # here: it imports every part of the daemon, which the other commands do without
     from jobping import daemon
 
-    return daemon.run(settings, options)
+    outcome = daemon.run(settings, options)
+    if options.json:
+        print_record(outcome)
+    elif options.once:
+        print_summary(outcome)
+    return outcome.code
+
+
+def _load(arguments: argparse.Namespace) -> Settings:
+    """Return the settings; a wrong configuration is also said in the log of a service."""
+    try:
+        return load(overrides(arguments))
+    except ConfigError as error:
+        stream = sys.stderr if arguments.json else sys.stdout
+        if not stream.isatty():
+            journal = is_journal(stream, journal_stream())
+            with open_log(LogConfig(), stream=stream, journal=journal) as log:
+                log.emit("config.rejected", errors=str(error).splitlines())
+        raise
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -136,4 +165,9 @@ def _demo(arguments: argparse.Namespace) -> int:
     # here: as in `_run`
     from jobping import daemon
 
-    return daemon.demo(settings, options)
+    outcome = daemon.demo(settings, options)
+    if options.json:
+        print_record(outcome)
+    else:
+        print_summary(outcome)
+    return outcome.code

@@ -7,6 +7,8 @@ from jobping.cli.parser import Commands, add_command, add_commands, add_config_o
 from jobping.cli.profile import find
 from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
+from jobping.core.digest import compose, select
+from jobping.sources import SOURCES
 
 if TYPE_CHECKING:
     from jobping.daemon import Stores
@@ -35,18 +37,24 @@ def add(commands: Commands) -> None:
 
 
 def _preview(arguments: argparse.Namespace) -> int:
-    from jobping.core.digest import choose, compose
-
     within_s = settings_of(arguments).matching.recent_days * _DAY_S
 
     async def body(stores: "Stores") -> int:
         stored = await find(stores, arguments.profile)
         pending = await stores.matches.pending(stored.id, within_s=within_s, limit=_CANDIDATES)
-        items = choose(stored.profile, pending)
-        if not items:
+        chosen = select(stored.profile, pending)
+        if not chosen.items:
             print(f"nothing new for {stored.profile.name}; no digest would go out")
             return 0
-        digest = compose(stored.profile, items, Clock().utcnow(), since=None, down=frozenset())
+        digest = compose(
+            stored.profile,
+            chosen.items,
+            now=Clock().utcnow(),
+            since=None,
+            down=frozenset(),
+            left_out=chosen.left_out,
+            credits={source.name: source.terms.credit for source in SOURCES},
+        )
         print(digest.html if arguments.html else f"{digest.subject}\n\n{digest.text}")
         return 0
 

@@ -56,6 +56,7 @@ __all__ = [
     "ValueOrigin",
     "check_board",
     "environment_for_child",
+    "journal_stream",
     "known_source",
     "load",
     "load_demo",
@@ -163,6 +164,11 @@ def load_demo(
         log=_log(LogConfig(level=overrides.log_level or LogConfig().level), around),
         system=attrs.evolve(_system(around), runtime_dir=None),
     )
+
+
+def journal_stream() -> str | None:
+    """Return systemd's `device:inode` of the journal, for when no settings could be read."""
+    return _system(_surroundings(None, None)).journal_stream
 
 
 def environment_for_child(extra: Mapping[str, str]) -> dict[str, str]:
