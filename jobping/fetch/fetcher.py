@@ -32,8 +32,6 @@ from jobping.fetch.wire import MIB, FetchLimits, Framing, Phase, Wire
 
 OPERATION_SECONDS = 30.0
 """Per read or write, as a second line only: the caller's deadline is over the whole exchange."""
-DRAIN_SECONDS = 2.0
-"""Our choice: how long the body of a redirect or an error is read to keep its connection."""
 
 
 @attrs.frozen(kw_only=True)
@@ -257,7 +255,7 @@ class Exchange:
 async def _drain(response: httpx.Response, wire: Wire) -> None:
     """Read a body that nobody wants, so that its connection lives; give up early and quietly."""
     unread = wire.limits.drain_bytes
-    with trio.move_on_after(DRAIN_SECONDS):
+    with trio.move_on_after(wire.limits.drain_seconds):
         try:
             async for chunk in response.aiter_raw():
                 unread -= len(chunk)

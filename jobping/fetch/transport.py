@@ -13,12 +13,16 @@ import httpx
 import trio
 
 from jobping.core.ids import Domain
+from jobping.errors import MalformedPage
 from jobping.fetch.network import CLOSE_SECONDS, Guard, Line
 from jobping.fetch.wire import Framing, Phase, Wire
 
 Origin = tuple[str, Domain]
 LOCATION = "location"
 """Extension of a response: its Location fields, kept from httpx, which parses them and raises."""
+MAX_PIECES = 20_000
+"""Our choice: a body in chunks of one byte costs h11 some 20 us each; boards send kilobytes."""
+PIECES_PER_TURN = 256
 _WITHHELD = (b"location", b"set-cookie")
 _BODILESS = (204, 304)
 
@@ -125,9 +129,15 @@ class _AnswerStream(httpx.AsyncByteStream):
     answer: httpcore.Response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        wire, pieces = self.slot.line.wire, 0
         async for chunk in self.answer.aiter_stream():
+            pieces += 1
+            if pieces == MAX_PIECES:
+                wire.fail = MalformedPage("chunks")
+            if pieces % PIECES_PER_TURN == 0:  # one read may hold thousands of them
+                await trio.lowlevel.cancel_shielded_checkpoint()
             yield chunk
-        self.slot.line.wire.phase = Phase.DONE
+        wire.phase = Phase.DONE
 
     async def aclose(self) -> None:
         with trio.move_on_after(CLOSE_SECONDS, shield=True):

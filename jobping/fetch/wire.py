@@ -24,7 +24,8 @@ class FetchLimits:
         keepalive_seconds: How long an idle connection may be used again.
         in_flight: Exchanges at once over all domains.
         big_bodies: Of these, bodies over 1 MiB: 64 x 1 + 8 x 10 = 144 MiB at worst.
-        drain_bytes: Most of a body that nobody reads (redirects, errors) to keep its connection.
+        drain_bytes: Most of an unwanted body (redirect, error) read to keep its connection.
+        drain_seconds: How long that may take.
     """
 
     header_bytes: int = 32_768
@@ -34,6 +35,7 @@ class FetchLimits:
     in_flight: int = 64
     big_bodies: int = 8
     drain_bytes: int = 65_536
+    drain_seconds: float = 2.0
 
 
 class Phase(enum.Enum):

@@ -76,6 +76,7 @@ class FaultServer:
     connections: int = 0
     open: int = 0
     written: int = 0
+    _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
 
     @property
     def domain(self) -> str:
@@ -83,6 +84,11 @@ class FaultServer:
 
     def url(self, path: str = "/") -> str:
         return f"{self.scheme}://{self.domain}{path}"
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until it holds; asked again whenever a request comes or a connection ends."""
+        while not condition():
+            await self._changed.park()
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Answer the requests of one connection until a behaviour ends it."""
@@ -98,6 +104,7 @@ class FaultServer:
                 if received is None:
                     break
                 self.requests.append(received)
+                self._changed.unpark_all()
                 behaviour = self.behaviours.get(received.path) or self.behaviours["*"]
                 after = await behaviour(counted, received)
             if after is After.RESET:
@@ -109,6 +116,7 @@ class FaultServer:
         finally:
             self.open -= 1
             _socket_of(stream).close()
+            self._changed.unpark_all()
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -303,10 +311,15 @@ def endless_interim() -> Behaviour:
 
 
 def bomb(size: int = 200_000_000) -> Behaviour:
-    """A gzip answer of `size` zeros, a thousandth of that on the wire."""
-    packer = zlib.compressobj(9, wbits=31)
-    block = bytes(1_000_000)
-    packed = b"".join(packer.compress(block) for _ in range(size // len(block))) + packer.flush()
+    """A gzip answer of `size` zeros, in whole millions, a thousandth of that on the wire."""
+    block, blocks = bytes(1_000_000), size // 1_000_000
+    packer = zlib.compressobj(9, wbits=-15)
+    piece = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)  # may be repeated
+    check = 0
+    for _ in range(blocks):
+        check = zlib.crc32(block, check)
+    trailer = struct.pack("<II", check, blocks * len(block))
+    packed = gzip.compress(b"")[:10] + piece * blocks + b"\x03\x00" + trailer
     return raw(
         head(200, ("Content-Encoding", "gzip"), ("Content-Length", str(len(packed)))) + packed
     )
