@@ -1,0 +1,1 @@
+"""Thin shells around the rules: each receives or waits, asks a rule, does the I/O, and sends."""

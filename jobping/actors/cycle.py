@@ -1,0 +1,98 @@
+"""The first cycle: every board that was due at the start has been polled once, or time is up.
+
+Its end releases the first digests, and ends a run that was asked for one cycle only. It also says
+once, in one line, which domains cannot be reached while none has answered.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+import trio
+
+from jobping.actors.messages import BoardPolled, FirstCycleEnded, MatchPending
+from jobping.core.board import StoredBoard
+from jobping.core.ids import BoardId, Domain
+from jobping.events import Emit
+from supervisors import Context, Ref
+
+NETWORK_FAULTS = frozenset({"dns", "connect"})
+UNREACHED_DOMAINS = 3  # fewer may be the sites' own fault
+ANSWER_WITHIN_S = 60.0  # matching or sending all that waits; our choice
+
+
+@attrs.define(kw_only=True)
+class Cycle:
+    """Follows the first cycle.
+
+    Attributes:
+        due_boards: Reads the boards that are due when the cycle begins.
+        patience_s: Longest time from readiness to the cycle's end.
+        on_end: Called once.
+    """
+
+    due_boards: Callable[[], Awaitable[Sequence[StoredBoard]]]
+    matcher: Ref[MatchPending]
+    digest: Ref[FirstCycleEnded]
+    emit: Emit
+    patience_s: float
+    on_end: Callable[[], None]
+    _waiting: dict[BoardId, str] = attrs.field(factory=dict, init=False)
+    _failed: list[str] = attrs.field(factory=list, init=False)
+    _few: int = attrs.field(default=UNREACHED_DOMAINS, init=False)
+    _polled: int = attrs.field(default=0, init=False)
+    _unreached: set[Domain] = attrs.field(factory=set, init=False)
+    _answered: bool = attrs.field(default=False, init=False)
+    _said_lost: bool = attrs.field(default=False, init=False)
+
+    async def run(self, ctx: Context[BoardPolled]) -> None:
+        """Count polls until none is missing or the patience ends; then only watch the network."""
+        due = await self.due_boards()
+        self._few = min(UNREACHED_DOMAINS, len({row.domain for row in due}))
+        self._waiting = {row.id: f"{row.board.source}/{row.board.slug}" for row in due}
+        ctx.started()
+        with trio.move_on_after(self.patience_s):
+            while self._waiting:
+                delivery = await anext(ctx.inbox, None)
+                if delivery is None:
+                    return
+                self._note(delivery.message)
+        await self._end()
+        async for delivery in ctx.inbox:
+            self._note(delivery.message)
+
+    def _note(self, polled: BoardPolled) -> None:
+        name = self._waiting.pop(polled.board, None)
+        if name is not None:
+            self._polled += polled.ok
+            if not polled.ok:
+                self._failed.append(f"{name} ({polled.fault})")
+        self._watch_network(polled)
+
+    def _watch_network(self, polled: BoardPolled) -> None:
+        if polled.fault not in NETWORK_FAULTS:
+            self._answered = True
+            self._unreached.clear()
+            if self._said_lost:
+                self._said_lost = False
+                self.emit("network.regained", domain=polled.domain)
+            return
+        self._unreached.add(polled.domain)
+        if not self._said_lost and len(self._unreached) >= max(1, self._few):
+            self._said_lost = True
+            self.emit(
+                "network.lost",
+                domains=sorted(self._unreached),
+                hint="`jobping demo` shows everything without a network",
+            )
+
+    async def _end(self) -> None:
+        await self.matcher.ask(MatchPending(), within=ANSWER_WITHIN_S)
+        digests = await self.digest.ask(FirstCycleEnded(), within=ANSWER_WITHIN_S)
+        self.emit(
+            "cycle.completed",
+            polled=self._polled,
+            failed=list(self._failed),
+            waiting=list(self._waiting.values()),
+            digests=digests,
+        )
+        self.on_end()

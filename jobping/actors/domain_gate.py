@@ -1,0 +1,245 @@
+"""One domain's gate with its row: every request of the domain passes here, one at a time.
+
+Owned by the domain's actor. The row is written before a request leaves, so that no restart makes
+the domain see more than its pace.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, assert_never
+
+import attrs
+import trio
+
+from jobping.actors.work import Work
+from jobping.clock import Clock
+from jobping.core import gate, ladder
+from jobping.core.gate import GateRules, GateState, GateView, Transition
+from jobping.core.ids import Domain, Monotonic
+from jobping.core.ladder import Demoted, Ladder, LadderRules, Promoted, Tier
+from jobping.core.outcome import Aside, Neutral, Outcome, outcome_of
+from jobping.core.page import Page, PageRequest, Redirected
+from jobping.errors import FetchError, MalformedPage, StoreError, Unavailable, Unreached
+from jobping.events import Emit
+from jobping.fetch import Exchange, Fetcher
+from jobping.store.gates import Gates
+
+R = TypeVar("R")
+
+EXCHANGE_WITHIN_S: Final = 30.0  # design/gate.md section 9
+
+
+@attrs.define(kw_only=True)
+class DomainGate:
+    """The gate and the ladder of one domain.
+
+    Attributes:
+        waited_s: Seconds spent waiting for a turn since `take_waited` was last asked.
+        demoted: The demotion that a result asked for; the actor ends for it.
+    """
+
+    domain: Domain
+    rules: GateRules
+    ladder_rules: LadderRules
+    fetcher: Fetcher
+    gates: Gates
+    clock: Clock
+    emit: Emit
+    rng: random.Random
+    work: Work
+    demoted: Demoted | None = attrs.field(default=None, init=False)
+    waited_s: float = attrs.field(default=0.0, init=False)
+    _state: GateState = attrs.field(init=False)
+    _ladder: Ladder = attrs.field(init=False)
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that the domain stands on."""
+        return self._ladder.tier
+
+    def view(self) -> GateView:
+        """Return the gate's figures as they are now."""
+        return gate.view(self._state, self.rules, self.clock.monotonic())
+
+    async def load(self, tier: Tier) -> None:
+        """Take up the saved state and stand on a tier, which is stored before anything else.
+
+        Raises:
+            StoreError: The row cannot be read or written.
+        """
+        now, utcnow = self.clock.monotonic(), self.clock.utcnow()
+        saved = await self.gates.load(self.domain)
+        self._ladder = ladder.at_tier(self.ladder_rules, tier, now)
+        self._state = gate.fresh(self.rules, now, utcnow)
+        if saved is not None:
+            try:
+                self._state = gate.load(saved.state, self.rules, now, utcnow, saved.elapsed_s)
+            except ValueError as error:
+                self.emit("gate.reset", domain=self.domain, why=str(error))
+        if saved is None or saved.tier != self.tier:
+            await self.save()
+
+    async def save(self) -> None:
+        """Write the row as it is now."""
+        state = gate.save(self._state, self.clock.monotonic(), self.clock.utcnow())
+        await self.gates.save(self.domain, state, self.tier.value)
+
+    async def ask(
+        self,
+        request: PageRequest,
+        read: Callable[[Page], Awaitable[R]],
+        *,
+        hosts: frozenset[Domain],
+    ) -> R | Redirected:
+        """Send one request when its turn has come, and read the answer.
+
+        Args:
+            read: Reads the page; its MalformedPage counts against the domain like a broken answer.
+            hosts: Every location that the request may touch.
+
+        Returns:
+            What `read` returned, or where the site points to.
+
+        Raises:
+            FetchError: No usable answer.
+            MalformedPage: An answer that cannot be read.
+            StoreError: The row could not be written; nothing was sent.
+        """
+        while True:
+            await self._wait_for_turn()
+            async with self.fetcher.exchange(request, hosts=hosts) as exchange:
+                permit = self._admit()
+                if permit is not None:
+                    return await self._run(permit, exchange, read)
+
+    async def _wait_for_turn(self) -> None:
+        """Wait outside the fetcher's places until the gate would admit; keeps no permit."""
+        began = self.clock.monotonic()
+        while True:
+            now = self.clock.monotonic()
+            state, decision = gate.admit(self._state, self.rules, now, self.clock.utcnow())
+            match decision:
+                case gate.Admit():
+                    self.waited_s += now - began
+                    return
+                case gate.Wait(until=until):
+                    self._keep(state, decision.transitions)
+                    await self.work.wait_until(until)
+                case gate.Refuse(reason=reason):
+                    raise ValueError(f"{self.domain}: the gate refuses for good: {reason}")
+                case _:
+                    assert_never(decision)
+
+    def _admit(self) -> gate.Permit | None:
+        now, utcnow = self.clock.monotonic(), self.clock.utcnow()
+        state, decision = gate.admit(self._state, self.rules, now, utcnow)
+        self._keep(state, decision.transitions)
+        return decision.permit if isinstance(decision, gate.Admit) else None
+
+    async def _run(
+        self, permit: gate.Permit, exchange: Exchange, read: Callable[[Page], Awaitable[R]]
+    ) -> R | Redirected:
+        began = self.clock.monotonic()
+        outcome: Outcome = Neutral(Aside.CANCELLED)
+        try:
+            await self.save()
+            answer = await _run_within(exchange, EXCHANGE_WITHIN_S)
+            if isinstance(answer, Redirected):
+                outcome = Neutral(Aside.IGNORED)
+                return answer
+            result = await read(answer)
+            outcome = self._judge(None, answer.status, began)
+        except (FetchError, MalformedPage) as error:
+            outcome = self._judge(error, None, began)
+            raise
+        except StoreError:
+            outcome = Neutral(Aside.IGNORED)
+            raise
+        finally:
+            urgent = self._end(permit, outcome, sent=exchange.sent)
+        if urgent:
+            await self.save()
+        return result
+
+    def _judge(
+        self, error: FetchError | MalformedPage | None, status: int | None, began: Monotonic
+    ) -> Outcome:
+        return outcome_of(
+            error,
+            status=status,
+            duration_s=self.clock.monotonic() - began,
+            utcnow=self.clock.utcnow(),
+            succeeded_before=self._state.succeeded,
+        )
+
+    def _end(self, permit: gate.Permit, outcome: Outcome, *, sent: bool) -> bool:
+        """End the permit exactly once, without awaiting; say whether the row must follow now."""
+        now, utcnow = self.clock.monotonic(), self.clock.utcnow()
+        if isinstance(outcome, Neutral) and not sent:
+            self._state = gate.take_back(self._state, self.rules, permit, now, utcnow)
+            return False
+        state, transitions = gate.record(
+            self._state, self.rules, permit, outcome, now, utcnow, self.rng
+        )
+        self._keep(state, transitions)
+        return bool(transitions)
+
+    def _keep(self, state: GateState, transitions: tuple[Transition, ...]) -> None:
+        self._state = state
+        for transition in transitions:
+            fields = attrs.asdict(transition)
+            self.emit(transition.event, domain=self.domain, **fields)
+            self._climb_down(transition)
+
+    def _climb_down(self, transition: Transition) -> None:
+        now = self.clock.monotonic()
+        demoted = None
+        match transition:
+            case gate.Opened():
+                self._ladder, demoted = ladder.on_opened(self._ladder, self.ladder_rules, now)
+            case gate.Throttled():
+                self._ladder, demoted = ladder.on_throttled(
+                    self._ladder,
+                    self.ladder_rules,
+                    now,
+                    left_s=transition.retry_after_s,
+                    clamped=transition.clamped,
+                    refusals=transition.refusals,
+                )
+            case _:
+                pass
+        self.demoted = demoted or self.demoted
+
+    async def rest(self) -> None:
+        """Close the domain's connection; nothing is due soon."""
+        await self.fetcher.rest(self.domain)
+
+    def note_cycle(self, *, good: bool) -> None:
+        """Tell the ladder how a cycle ended; `demoted` says what it made of it."""
+        now = self.clock.monotonic()
+        self._ladder, demoted = ladder.on_cycle(self._ladder, self.ladder_rules, now, good=good)
+        self.demoted = demoted or self.demoted
+
+    def trial_at(self) -> Monotonic:
+        """Return when the next trial of the tier above may be made."""
+        return self._ladder.trial_at or self.clock.monotonic()
+
+    def note_trial(self, *, good: bool) -> Promoted | None:
+        """Tell the ladder how a trial ended; the last of enough good ones promotes."""
+        now = self.clock.monotonic()
+        self._ladder, promoted = ladder.on_trial(self._ladder, self.ladder_rules, now, good=good)
+        return promoted
+
+    def take_waited(self) -> float:
+        """Return the seconds waited for turns since the last call."""
+        waited_s, self.waited_s = self.waited_s, 0.0
+        return waited_s
+
+
+async def _run_within(exchange: Exchange, seconds: float) -> Page | Redirected:
+    """Run the whole exchange under one deadline of our own."""
+    try:
+        with trio.fail_after(seconds):
+            return await exchange.run()
+    except trio.TooSlowError:
+        raise Unavailable(exchange.url, Unreached.TIMEOUT) from None

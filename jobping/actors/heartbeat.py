@@ -1,0 +1,73 @@
+"""The heartbeat: one line of statistics per period, from which a reader sees the whole daemon."""
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import trio
+
+from jobping.actors.messages import DomainView, ReadDomains
+from jobping.core.gate import GateView
+from jobping.events import Emit
+from jobping.fetch import Fetcher
+from jobping.store.bridge import Database
+from supervisors import ActorStopped, AskTimeout, Context, Ref
+
+EVERY_S: Final = 60.0  # design/operations.md
+ANSWER_WITHIN_S: Final = 10.0
+
+
+@attrs.define(kw_only=True)
+class Heartbeat:
+    """Takes statistics.
+
+    Attributes:
+        resident_bytes: Reads the memory of this process.
+    """
+
+    degradation: Ref[ReadDomains]
+    database: Database
+    fetcher: Fetcher
+    resident_bytes: Callable[[], int]
+    emit: Emit
+
+    async def run(self, ctx: Context[object]) -> None:
+        """Write `stats.taken` every minute until asked to stop."""
+        ctx.started()
+        while not ctx.stop_requested.is_set():
+            with trio.move_on_after(EVERY_S):
+                await ctx.stop_requested.wait()
+                return
+            await self._take()
+
+    async def _take(self) -> None:
+        try:
+            domains = await self.degradation.ask(ReadDomains(), within=ANSWER_WITHIN_S)
+        except (ActorStopped, AskTimeout):
+            domains = ()
+        pool, http = self.database.statistics(), self.fetcher.statistics()
+        self.emit(
+            "stats.taken",
+            domains={view.domain: _short(view) for view in domains},
+            pool_size=pool.size,
+            pool_idle=pool.idle,
+            pool_waiting=pool.waiting,
+            units=pool.units,
+            requests=http.requests,
+            connections=http.connections,
+            connections_open=http.open,
+            in_flight=http.in_flight,
+            resident_bytes=self.resident_bytes(),
+        )
+
+
+def _short(view: DomainView) -> dict[str, object]:
+    gate: GateView = view.gate
+    return {
+        "tier": view.tier.value,
+        "breaker": gate.breaker.value,
+        "grants": gate.grants,
+        "refusals": gate.refusals,
+        "daily_used": gate.daily_used,
+        "blocked_s": round(gate.blocked_s),
+    }

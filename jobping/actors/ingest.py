@@ -1,0 +1,31 @@
+"""Ingest: drafts become deduplicated rows, one page at a time; the only writer of postings."""
+
+from collections.abc import Awaitable, Callable
+
+from jobping.actors.messages import PostingsStored, StorePostings
+from jobping.core.fingerprint import content_hash, fingerprint
+from jobping.store.postings import Postings
+from supervisors import Context, Ref
+
+
+def ingest(
+    postings: Postings, matcher: Ref[PostingsStored]
+) -> Callable[[Context[StorePostings]], Awaitable[None]]:
+    """Return the actor that stores what scrapers found and nudges the matcher about news."""
+
+    async def run(ctx: Context[StorePostings]) -> None:
+        ctx.started()
+        async for delivery in ctx.inbox:
+            page = delivery.message
+            stored = await postings.store(
+                page.board,
+                page.drafts,
+                [content_hash(draft) for draft in page.drafts],
+                [fingerprint(draft) for draft in page.drafts],
+                news_after=page.news_after,
+            )
+            delivery.reply(stored)
+            if stored.news:
+                matcher.tell(PostingsStored())
+
+    return run

@@ -1,0 +1,111 @@
+"""The matcher: unmatched postings x profiles -> matches, by the local ranking.
+
+What waits to be matched stands in the store, so a lost nudge only delays it.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from jobping.actors.messages import MatcherMessage, MatchesRecorded, MatchPending, PostingsStored
+from jobping.clock import Clock
+from jobping.core.match import Match
+from jobping.core.posting import StoredPosting
+from jobping.core.profile import StoredProfile
+from jobping.core.ranking import match_all
+from jobping.events import Emit
+from jobping.store.matches import Matches
+from jobping.store.postings import Postings
+from jobping.store.profiles import Profiles
+from supervisors import Context, Ref
+
+LOOK_EVERY_S = 30.0  # finds edited profiles and lapsed claims without a nudge; our choice
+BATCH = 200  # postings claimed at once, about 2 MB with their texts
+CLAIM_FOR_S = 120.0  # a batch takes well under a second
+SEARCH_LIMIT = 5_000  # newest postings that a new or edited profile is matched with
+SLICE = 20  # postings ranked between two checkpoints, a few milliseconds a profile
+
+
+@attrs.define(kw_only=True)
+class Matcher:
+    """Ranks what is new for every profile, and everything recent for a new profile.
+
+    Attributes:
+        name: This daemon's name in claims.
+        search_within_s: How old news may be that a new profile's own search still finds.
+    """
+
+    name: str
+    postings: Postings
+    profiles: Profiles
+    matches: Matches
+    digest: Ref[MatchesRecorded]
+    clock: Clock
+    emit: Emit
+    search_within_s: float
+
+    async def run(self, ctx: Context[MatcherMessage]) -> None:
+        """Match at each nudge, and every `LOOK_EVERY_S` seconds without one."""
+        ctx.started()
+        while True:
+            delivery = None
+            with trio.move_on_after(LOOK_EVERY_S):
+                delivery = await anext(ctx.inbox, None)
+                if delivery is None:
+                    return
+            found = await self._search_for_new_profiles() + await self._match_pending()
+            if delivery is not None:
+                match delivery.message:
+                    case MatchPending():
+                        delivery.reply(found)
+                    case PostingsStored():
+                        pass
+            if found:
+                self.digest.tell(MatchesRecorded())
+
+    async def _search_for_new_profiles(self) -> int:
+        found = 0
+        for stored in await self.profiles.unsearched():
+            recent = await self.postings.newest_news(
+                limit=SEARCH_LIMIT, within_s=self.search_within_s
+            )
+            matches = await self._rank((stored,), recent)
+            await self.matches.record_search(stored.id, stored.version, matches)
+            self.emit(
+                "profile.searched",
+                profile=stored.id,
+                version=stored.version,
+                postings=len(recent),
+                matches=len(matches),
+            )
+            found += len(matches)
+        return found
+
+    async def _match_pending(self) -> int:
+        found = 0
+        profiles = await self.profiles.all()
+        while claimed := await self.matches.claim(by=self.name, limit=BATCH, for_s=CLAIM_FOR_S):
+            began = self.clock.monotonic()
+            matches = await self._rank(profiles, claimed)
+            done = [(posting.id, posting.version) for posting in claimed]
+            await self.matches.record(matches, done=done)
+            found += len(matches)
+            self.emit(
+                "matches.recorded",
+                postings=len(claimed),
+                profiles=len(profiles),
+                matches=len(matches),
+                duration_s=self.clock.monotonic() - began,
+            )
+        return found
+
+    async def _rank(
+        self, profiles: Sequence[StoredProfile], postings: Sequence[StoredPosting]
+    ) -> list[Match]:
+        now = self.clock.utcnow()
+        matches: list[Match] = []
+        for start in range(0, len(postings), SLICE):
+            matches += match_all(profiles, postings[start : start + SLICE], now)
+            await trio.lowlevel.checkpoint()
+        return matches

@@ -1,0 +1,96 @@
+"""What a run came to, folded from its log events; nothing else is counted twice."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+POSTING_KEYS: Final = ("new", "changed", "unchanged", "duplicate", "rejected")
+
+
+@attrs.frozen(kw_only=True)
+class Traffic:
+    """Requests and connections, and statements and connections, of one run."""
+
+    requests: int = 0
+    connections: int = 0
+    statements: int = 0
+    database_connections: int = 0
+
+
+@attrs.define
+class Summary:
+    """The counts of one run; feed every event to `note`.
+
+    Attributes:
+        boards: Last result per `source/board`: True where its poll was good.
+        faults: Per failed board, what went wrong.
+        by_source: Per source, postings by what they were.
+        reasons: Rejected items by reason.
+        digests: Digests sent.
+    """
+
+    boards: dict[str, bool] = attrs.field(factory=dict)
+    faults: dict[str, str] = attrs.field(factory=dict)
+    by_source: dict[str, dict[str, int]] = attrs.field(factory=dict)
+    reasons: dict[str, int] = attrs.field(factory=dict)
+    digests: int = 0
+    waiting: tuple[str, ...] = ()
+
+    def note(self, event: str, fields: Mapping[str, object]) -> None:
+        """Take in one event of the log."""
+        match event:
+            case "scraper.polled":
+                self._note_poll(fields)
+            case "postings.rejected":
+                reasons = fields.get("reasons")
+                for reason, count in reasons.items() if isinstance(reasons, Mapping) else ():
+                    self.reasons[str(reason)] = self.reasons.get(str(reason), 0) + int(count)
+            case "digest.sent":
+                self.digests += 1
+            case "cycle.completed":
+                waiting = fields.get("waiting")
+                self.waiting = tuple(map(str, waiting)) if isinstance(waiting, list) else ()
+            case _:
+                pass
+
+    def _note_poll(self, fields: Mapping[str, object]) -> None:
+        name = f"{fields['source']}/{fields['board']}"
+        is_good = fields["outcome"] in ("complete", "gone") or (
+            fields["outcome"] == "partial" and fields["fault"] is None
+        )
+        self.boards[name] = is_good
+        if is_good:
+            self.faults.pop(name, None)
+        else:
+            self.faults[name] = str(fields["why"] or fields["outcome"])
+        counts = self.by_source.setdefault(str(fields["source"]), dict.fromkeys(POSTING_KEYS, 0))
+        for key in POSTING_KEYS:
+            value = fields[key]
+            counts[key] += value if isinstance(value, int) else 0
+
+    @property
+    def failed(self) -> int:
+        """Boards whose last poll brought nothing."""
+        return sum(not good for good in self.boards.values())
+
+    def postings(self) -> dict[str, int]:
+        """Return the counts over all sources."""
+        return {
+            key: sum(counts[key] for counts in self.by_source.values()) for key in POSTING_KEYS
+        }
+
+    def as_record(self, traffic: Traffic, duration_s: float) -> dict[str, object]:
+        """Return the summary as the JSON object of `--json`."""
+        return {
+            "boards": {"polled": len(self.boards) - self.failed, "failed": self.failed},
+            "postings": self.postings(),
+            "by_source": {name: dict(counts) for name, counts in sorted(self.by_source.items())},
+            "digests": self.digests,
+            "http": {"requests": traffic.requests, "connections": traffic.connections},
+            "db": {
+                "statements": traffic.statements,
+                "connections": traffic.database_connections,
+            },
+            "duration_s": round(duration_s, 3),
+        }

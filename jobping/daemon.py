@@ -1,0 +1,417 @@
+"""The composition root of `jobping run` and `jobping demo`: builds every part and joins them.
+
+The tree, in start order (stopped in reverse): store, digest, matcher, ingest, cycle, degradation
+with one child per scraper domain, heartbeat.
+"""
+
+import os
+import platform
+import random
+import resource
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from jobping.clock import Clock
+from jobping.core.board import Board, Origin
+from jobping.core.ids import Domain, SourceName
+from jobping.core.schedule import DigestRules
+from jobping.core.summary import Summary, Traffic
+from jobping.delivery import ConsoleDelivery, Delivery, FilesDelivery
+from jobping.demo import World, open_world
+from jobping.early import deliver_early_signals, early_signals
+from jobping.errors import ConfigError, StoreUnavailable
+from jobping.events import Emit
+from jobping.fetch import Fetcher, FetchLimits, open_fetcher
+from jobping.logs import Log, is_journal, open_log
+from jobping.settings import DemoOptions, RunOptions, Settings, SourceSettings
+from jobping.sources import DEFAULT_BOARDS, SOURCES
+from jobping.sources.source import Pace, Source, with_base_url
+from jobping.store.bridge import Database, Dsn, open_loop, run_alone, serve_database
+from jobping.store.embedded import EmbeddedConfig, open_server
+from jobping.store.groups import single_errors
+from jobping.store.migrate import migrate
+from jobping.store.pool import PoolLimits
+from jobping.tree import Materials, Stores, build_tree
+from supervisors import Context, Supervisor, run_daemon
+
+GRACE_PERIOD_S: Final = 45.0  # design/operations.md section 4
+FIRST_CYCLE_S: Final = 45.0  # so that a first digest is seen within a minute
+REPLACE_EXAMPLE: Final = 'jobping profile add NAME --words "..." --places "..."'
+ANY_AGE_DAYS: Final = 36_500
+DEMO_PACE: Final = Pace(per_hour=36_000.0, burst=5, poll_every_s=20.0)
+DEMO_DIGEST_S: Final = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        code: The exit code.
+        summary: What it came to.
+    """
+
+    code: int
+    summary: Summary
+    traffic: Traffic
+    duration_s: float
+
+
+@attrs.frozen(kw_only=True)
+class _Plan:
+    """What kind of run it is.
+
+    Attributes:
+        once: End after the first cycle.
+        cycle_s: Longest first cycle.
+        end_after_s: End then at the latest; None: never by itself.
+        shows_digests: Digests are printed also where stdout is no terminal.
+        json: stdout belongs to the summary.
+    """
+
+    once: bool
+    cycle_s: float
+    end_after_s: float | None = None
+    shows_digests: bool = False
+    json: bool = False
+
+
+def run(settings: Settings, options: RunOptions) -> Outcome:
+    """Run the daemon until a signal, or once.
+
+    Raises:
+        ConfigError: The operator must act.
+        StoreUnavailable: The given database did not answer at the start.
+    """
+    cycle_s = options.minutes * 60 if options.once else FIRST_CYCLE_S
+    plan = _Plan(
+        once=options.once, cycle_s=cycle_s, shows_digests=options.once, json=options.json
+    )
+    _keep_signals()
+    return trio.run(_run_settings, settings, plan)
+
+
+def demo(settings: Settings, options: DemoOptions) -> Outcome:
+    """Run the daemon on a local world of boards.
+
+    Raises:
+        ConfigError: The recordings cannot be read.
+    """
+    minutes_s = options.minutes * 60
+    plan = _Plan(
+        once=options.once,
+        cycle_s=minutes_s,
+        end_after_s=minutes_s,
+        shows_digests=True,
+        json=options.json,
+    )
+    _keep_signals()
+    return trio.run(_run_demo, settings, options, plan)
+
+
+def _keep_signals() -> None:
+    """From here on a signal is for the daemon, which is about to receive them."""
+    early = early_signals()
+    if early is not None:
+        early.keep()
+
+
+async def _run_settings(settings: Settings, plan: _Plan) -> Outcome:
+    return await _Daemon.of(settings, plan).run()
+
+
+async def _run_demo(settings: Settings, options: DemoOptions, plan: _Plan) -> Outcome:
+    async with open_world(options.recordings, seed=options.seed, now=Clock().utcnow()) as world:
+        return await _Daemon.of(demo_settings(settings, world), plan).run()
+
+
+def demo_settings(settings: Settings, world: World) -> Settings:
+    """Point every source at the demo's world, at a pace that a demo can wait for.
+
+    The rules are those of every run; postings of any age are news, because the recorded answers
+    are years old.
+    """
+    return attrs.evolve(
+        settings,
+        network=attrs.evolve(settings.network, allow=(ip_network("127.0.0.0/8"),)),
+        sources=tuple(
+            SourceSettings(name=name, base_url=base_url, pace=DEMO_PACE)
+            for name, base_url in sorted(world.base_urls.items())
+        ),
+        boards=world.boards,
+        default_boards=False,
+        matching=attrs.evolve(settings.matching, recent_days=ANY_AGE_DAYS),
+        digest=DigestRules(every_s=DEMO_DIGEST_S),
+    )
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings, emit: Emit) -> AsyncIterator[Stores]:
+    """Open the database for a command: the daemon's, if one runs, else the private server.
+
+    Raises:
+        ConfigError: The operator must act.
+        StoreUnavailable: The given server does not answer.
+    """
+    database = Database()
+    with single_errors():
+        async with (
+            open_loop(emit=emit),
+            _open_server(settings, emit) as dsn,
+            trio.open_nursery() as nursery,
+        ):
+            await run_alone(dsn, migrate)
+            await nursery.start(partial(serve_database, database, dsn, emit=emit))
+            stores = Stores.of(database)
+            await sync(settings, stores)
+            yield stores
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _open_server(settings: Settings, emit: Emit) -> AsyncIterator[Dsn]:
+    """Yield the given server's address, or start the private one."""
+    store = settings.store
+    if store.url is not None:
+        yield Dsn(url=store.url.reveal())
+        return
+    config = EmbeddedConfig(
+        state_dir=settings.state_dir,
+        data_dir=store.data_dir,
+        bin_dir=store.bin_dir,
+        server_account=store.server_account,
+        runtime_dir=settings.system.runtime_dir,
+    )
+    async with open_server(config, emit=emit) as dsn:
+        yield dsn
+
+
+def sources_of(settings: Settings) -> dict[SourceName, Source]:
+    """Return the sources that are switched on, each asked where the operator says."""
+    sources: dict[SourceName, Source] = {}
+    for source in SOURCES:
+        chosen = settings.source(source.name)
+        if chosen.enabled:
+            base_url = chosen.base_url
+            sources[source.name] = source if base_url is None else with_base_url(source, base_url)
+    return sources
+
+
+async def sync(settings: Settings, stores: Stores) -> None:
+    """Write what the configuration says of boards and profiles into the database."""
+    sources = sources_of(settings)
+
+    def placed(boards: Sequence[Board]) -> list[tuple[Board, Domain]]:
+        known = (board for board in boards if board.source in sources)
+        return [(board, sources[board.source].domain(board)) for board in known]
+
+    await stores.boards.sync(
+        placed(settings.boards), placed(DEFAULT_BOARDS), use_defaults=settings.default_boards
+    )
+    await stores.profiles.sync(settings.profiles)
+
+
+@attrs.frozen(kw_only=True)
+class _Ready:
+    """Says that the tree is up; the notifier of `run_daemon`."""
+
+    say: Callable[[], None]
+
+    def ready(self) -> None:
+        self.say()
+
+    def alive(self) -> None:
+        """Take no notice: nobody watches this process yet."""
+
+    def extend(self, seconds: float) -> None:
+        """Take no notice: nobody counts the start's time."""
+
+    def status(self, text: str) -> None:
+        """Take no notice: nobody reads it."""
+
+    def stopping(self) -> None:
+        """Take no notice: nobody waits for it."""
+
+
+@attrs.define(kw_only=True)
+class _Daemon:
+    """One run: the parts, joined."""
+
+    settings: Settings
+    plan: _Plan
+    clock: Clock = attrs.field(factory=Clock)
+    database: Database = attrs.field(factory=Database)
+    summary: Summary = attrs.field(factory=Summary)
+    failure: ConfigError | StoreUnavailable | None = None
+    cycle_ended: trio.Event = attrs.field(factory=trio.Event)
+    counts: dict[str, int] = attrs.field(factory=dict)
+
+    async def run(self) -> Outcome:
+        """Run until a signal, the cycle's end, or the end of the time.
+
+        Raises:
+            ConfigError: Start is impossible until the operator acts.
+            StoreUnavailable: The given database did not answer.
+        """
+        stream = sys.stderr if self.plan.json else sys.stdout
+        journal = is_journal(stream, self.settings.system.journal_stream)
+        began = self.clock.monotonic()
+        with open_log(self.settings.log, stream=stream, journal=journal) as log:
+            self._say_started(log)
+            async with (
+                open_loop(emit=log.emit),
+                open_fetcher(
+                    limits=FetchLimits(),
+                    allow=self.settings.network.allow,
+                    user_agent=user_agent(self.settings),
+                    emit=self._emit_as(log, "fetch"),
+                    clock=self.clock,
+                ) as fetcher,
+                trio.open_nursery() as nursery,
+            ):
+                root = build_tree(self._materials(log, fetcher))
+                nursery.start_soon(self._end_in_time, root)
+                nursery.start_soon(deliver_early_signals)
+                ready = _Ready(say=partial(self._say_ready, log, began))
+                code = await run_daemon(root, grace_period=GRACE_PERIOD_S, notifier=ready)
+                nursery.cancel_scope.cancel()
+                traffic = self._traffic(fetcher)
+            code = code or int(self.plan.once and self.summary.failed > 0)
+            log.emit("daemon.stopped", code=code)
+        if self.failure is not None:
+            raise self.failure
+        return Outcome(
+            code=code,
+            summary=self.summary,
+            traffic=traffic,
+            duration_s=self.clock.monotonic() - began,
+        )
+
+    def _emit_as(self, log: Log, actor: str) -> Emit:
+        """Return an Emit that also feeds the summary."""
+        write = log.bind(actor=actor)
+
+        def emit(event: str, /, *, level: str | None = None, **fields: object) -> None:
+            write(event, level=level, **fields)
+            self.summary.note(event, fields)
+
+        return emit
+
+    def _say_started(self, log: Log) -> None:
+        log.emit(
+            "daemon.started",
+            version=version("jobping"),
+            pid=os.getpid(),
+            python=platform.python_version(),
+            state_dir=str(self.settings.state_dir),
+        )
+        for name, variable in self.settings.exposed:
+            log.emit("credential.exposed", name=name, variable=variable)
+
+    def _say_ready(self, log: Log, began: float) -> None:
+        log.emit(
+            "daemon.became_ready", start_s=self.clock.monotonic() - began, **self.counts
+        )
+
+    async def _end_in_time(self, root: Supervisor) -> None:
+        """Stop the tree when the kind of run says so."""
+        if self.plan.once:
+            await self.cycle_ended.wait()
+            await root.stop(reason="every due board was polled once")
+        elif self.plan.end_after_s is not None:
+            await trio.sleep(self.plan.end_after_s)
+            await root.stop(reason="the time is up")
+
+    def _traffic(self, fetcher: Fetcher) -> Traffic:
+        http, pool = fetcher.statistics(), self.database.statistics()
+        return Traffic(
+            requests=http.requests,
+            connections=http.connections,
+            statements=pool.statements,
+            database_connections=pool.opened,
+        )
+
+    def _materials(self, log: Log, fetcher: Fetcher) -> Materials:
+        stores = Stores.of(self.database)
+        return Materials(
+            settings=self.settings,
+            stores=stores,
+            database=self.database,
+            serve_store=partial(self._serve_store, self._emit_as(log, "store"), stores),
+            sources=sources_of(self.settings),
+            fetcher=fetcher,
+            deliveries=self._deliveries(),
+            cycle_s=self.plan.cycle_s,
+            on_cycle_end=self.cycle_ended.set,
+            resident_bytes=resident_bytes,
+            clock=self.clock,
+            emit_as=partial(self._emit_as, log),
+            rng=random.Random(),  # noqa: S311  jitter is no secret
+        )
+
+    async def _serve_store(self, emit: Emit, stores: Stores, ctx: Context[object]) -> None:
+        """Be the store child: PostgreSQL up, migrated and in step with the configuration."""
+        try:
+            with single_errors():
+                async with _open_server(self.settings, emit) as dsn, trio.open_nursery() as nursery:
+                    await run_alone(dsn, migrate)
+                    limits = PoolLimits(
+                        minimum=self.settings.store.pool_min, maximum=self.settings.store.pool_max
+                    )
+                    await nursery.start(
+                        partial(serve_database, self.database, dsn, limits=limits, emit=emit)
+                    )
+                    await self._take_over(emit, stores)
+                    ctx.started()
+                    await ctx.stop_requested.wait()
+                    nursery.cancel_scope.cancel()
+        except (ConfigError, StoreUnavailable) as error:
+            self.failure = error
+            raise
+
+    async def _take_over(self, emit: Emit, stores: Stores) -> None:
+        """Bring boards and profiles in step with the configuration, and count them."""
+        await sync(self.settings, stores)
+        boards, profiles = await stores.boards.enabled(), await stores.profiles.all()
+        self.counts = {
+            "boards": len(boards),
+            "domains": len({row.domain for row in boards}),
+            "profiles": len(profiles),
+        }
+        if all(stored.origin is Origin.DEFAULT for stored in profiles):
+            emit("profile.example_used", profile="example", command=REPLACE_EXAMPLE)
+        self.failure = None
+
+    def _deliveries(self) -> tuple[Delivery, ...]:
+        """Return the ways out: files first, which can tell after a crash what was sent."""
+        ways: list[Delivery] = []
+        if self.settings.delivery.files is not None:
+            ways.append(FilesDelivery(directory=self.settings.delivery.files))
+        on_screen = sys.stdout.isatty() or self.plan.shows_digests
+        if self.settings.delivery.console and on_screen and not self.plan.json:
+            ways.append(ConsoleDelivery(stream=sys.stdout))
+        return tuple(ways)
+
+
+def user_agent(settings: Settings) -> str:
+    """Return what we call ourselves towards the boards."""
+    contact = settings.network.contact
+    return f"JobPing/{version('jobping')}" + (f" (+{contact})" if contact else "")
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process; the peak where the system does not tell the present."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()

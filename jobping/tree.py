@@ -1,0 +1,337 @@
+"""The supervision tree of the daemon: every actor with its mailbox, downstream first.
+
+Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
+store, digest, matcher, ingest, cycle, degradation (one child per scraper domain), heartbeat.
+"""
+
+import math
+import os
+import random
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+import attrs
+
+from jobping.actors.cycle import Cycle
+from jobping.actors.degradation import Degradation
+from jobping.actors.digest import DigestActor
+from jobping.actors.domain_gate import DomainGate
+from jobping.actors.heartbeat import Heartbeat
+from jobping.actors.ingest import ingest
+from jobping.actors.matcher import Matcher
+from jobping.actors.messages import (
+    BoardPolled,
+    DigestMessage,
+    MatcherMessage,
+    ReadDomain,
+    ReadDomains,
+    StorePostings,
+)
+from jobping.actors.observer import observer
+from jobping.actors.scraper import Parts, Scraper
+from jobping.actors.work import Work
+from jobping.clock import Clock
+from jobping.core.board import StoredBoard
+from jobping.core.gate import GateRules
+from jobping.core.ids import Domain, SourceName
+from jobping.core.ladder import LadderRules, Tier
+from jobping.core.limiter import LimiterRules
+from jobping.core.schedule import PollRules
+from jobping.delivery import Delivery
+from jobping.events import Emit
+from jobping.fetch import Fetcher
+from jobping.settings import Settings
+from jobping.sources.source import Pace, Source
+from jobping.store.boards import Boards
+from jobping.store.bridge import Database
+from jobping.store.digests import Digests
+from jobping.store.gates import Gates
+from jobping.store.matches import Matches
+from jobping.store.postings import Postings
+from jobping.store.profiles import Profiles
+from supervisors import (
+    ActorFunction,
+    AnyChildSpec,
+    ChildSpec,
+    Context,
+    Mailbox,
+    MailboxSpec,
+    Overflow,
+    Strategy,
+    Supervisor,
+    SupervisorSpec,
+)
+
+M = TypeVar("M")
+
+DAY_S: Final = 86_400.0
+STORE_STOP_S: Final = 25.0  # the pool's close, then SIGINT to the server, 10 s, SIGQUIT
+DIGEST_STOP_S: Final = 15.0  # a digest in hand is sent and marked
+DEGRADATION_STOP_S: Final = 16.0  # its children's 15 s and a margin
+PAGES_WAITING: Final = 16  # pages of up to 200 drafts, about 2 MB each at worst
+ASKS_WAITING: Final = 16
+
+
+@attrs.frozen(kw_only=True)
+class Stores:
+    """The tables, one class each, over one database."""
+
+    boards: Boards
+    postings: Postings
+    profiles: Profiles
+    matches: Matches
+    digests: Digests
+    gates: Gates
+
+    @classmethod
+    def of(cls, database: Database) -> "Stores":
+        """Return the classes over a database that may still be closed."""
+        return cls(
+            boards=Boards(database=database),
+            postings=Postings(database=database),
+            profiles=Profiles(database=database),
+            matches=Matches(database=database),
+            digests=Digests(database=database),
+            gates=Gates(database=database),
+        )
+
+
+class EmitAs(Protocol):
+    """Makes the Emit of one actor."""
+
+    def __call__(self, actor: str) -> Emit:
+        """Return an Emit that names the actor in every line."""
+
+
+@attrs.frozen(kw_only=True)
+class Materials:
+    """What the tree is built from.
+
+    Attributes:
+        serve_store: The store child: opens the database, says it started, closes it.
+        sources: Those switched on, asked where the operator says.
+        deliveries: The ways out of digests, in sending order.
+        cycle_s: Longest first cycle, in seconds.
+        on_cycle_end: Called when the first cycle has ended.
+        resident_bytes: Reads the memory of this process.
+    """
+
+    settings: Settings
+    stores: Stores
+    database: Database
+    serve_store: ActorFunction[object]
+    sources: Mapping[SourceName, Source]
+    fetcher: Fetcher
+    deliveries: Sequence[Delivery]
+    cycle_s: float
+    on_cycle_end: Callable[[], None]
+    resident_bytes: Callable[[], int]
+    clock: Clock
+    emit_as: EmitAs
+    rng: random.Random
+    ladder_rules: LadderRules = LadderRules()
+
+
+@attrs.frozen(kw_only=True)
+class _Mailboxes:
+    """One per actor that others send to. Nudges coalesce: one waiting says as much as many."""
+
+    digest: Mailbox[DigestMessage] = attrs.Factory(lambda: Mailbox(_nudged()))
+    matcher: Mailbox[MatcherMessage] = attrs.Factory(lambda: Mailbox(_nudged()))
+    ingest: Mailbox[StorePostings] = attrs.Factory(
+        lambda: Mailbox(MailboxSpec(capacity=PAGES_WAITING))
+    )
+    cycle: Mailbox[BoardPolled] = attrs.Factory(lambda: Mailbox(MailboxSpec()))
+    degradation: Mailbox[ReadDomains] = attrs.Factory(
+        lambda: Mailbox(MailboxSpec(capacity=ASKS_WAITING))
+    )
+
+
+def _nudged() -> MailboxSpec[M]:
+    return MailboxSpec(capacity=ASKS_WAITING, overflow=Overflow.COALESCE, key=type)
+
+
+class _Actor(Protocol[M]):
+    async def run(self, ctx: Context[M]) -> None: ...
+
+
+def _fresh(make: Callable[[], _Actor[M]]) -> ActorFunction[M]:
+    """Return an actor function that makes a new object for each incarnation."""
+
+    async def start(ctx: Context[M]) -> None:
+        await make().run(ctx)
+
+    return start
+
+
+def build_tree(materials: Materials) -> Supervisor:
+    """Return the root supervisor, not started."""
+    boxes = _Mailboxes()
+    children: tuple[AnyChildSpec, ...] = (
+        ChildSpec[object](
+            id="store",
+            start=materials.serve_store,
+            start_timeout=math.inf,  # a first start, a recovery or a migration takes what it takes
+            stop_timeout=STORE_STOP_S,
+        ),
+        ChildSpec(
+            id="digest",
+            start=_fresh(partial(_digest, materials)),
+            mailbox=boxes.digest,
+            stop_timeout=DIGEST_STOP_S,
+        ),
+        ChildSpec(
+            id="matcher", start=_fresh(partial(_matcher, materials, boxes)), mailbox=boxes.matcher
+        ),
+        ChildSpec(
+            id="ingest",
+            start=ingest(materials.stores.postings, boxes.matcher.ref),
+            mailbox=boxes.ingest,
+        ),
+        ChildSpec(id="cycle", start=_fresh(partial(_cycle, materials, boxes)), mailbox=boxes.cycle),
+        ChildSpec(
+            id="degradation",
+            start=_fresh(partial(_degradation, materials, boxes)),
+            mailbox=boxes.degradation,
+            stop_timeout=DEGRADATION_STOP_S,
+        ),
+        ChildSpec[object](id="heartbeat", start=_fresh(partial(_heartbeat, materials, boxes))),
+    )
+    return Supervisor(
+        SupervisorSpec(children=children, strategy=Strategy.REST_FOR_ONE),
+        name="root",
+        hook=observer(materials.emit_as("supervisor")),
+        rng=materials.rng,
+    )
+
+
+def _digest(materials: Materials) -> DigestActor:
+    stores, settings = materials.stores, materials.settings
+    return DigestActor(
+        rules=settings.digest,
+        profiles=stores.profiles,
+        matches=stores.matches,
+        digests=stores.digests,
+        gates=stores.gates,
+        deliveries=materials.deliveries,
+        clock=materials.clock,
+        emit=materials.emit_as("digest"),
+        pending_within_s=settings.matching.backfill_days * DAY_S,
+    )
+
+
+def _matcher(materials: Materials, boxes: _Mailboxes) -> Matcher:
+    stores = materials.stores
+    return Matcher(
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        postings=stores.postings,
+        profiles=stores.profiles,
+        matches=stores.matches,
+        digest=boxes.digest.ref,
+        clock=materials.clock,
+        emit=materials.emit_as("matcher"),
+        search_within_s=materials.settings.matching.backfill_days * DAY_S,
+    )
+
+
+def _cycle(materials: Materials, boxes: _Mailboxes) -> Cycle:
+    async def due_boards() -> list[StoredBoard]:
+        utcnow = materials.clock.utcnow()
+        rows = await _active_boards(materials)
+        return [row for row in rows if row.next_due_at is None or row.next_due_at <= utcnow]
+
+    return Cycle(
+        due_boards=due_boards,
+        matcher=boxes.matcher.ref,
+        digest=boxes.digest.ref,
+        emit=materials.emit_as("cycle"),
+        patience_s=materials.cycle_s,
+        on_end=materials.on_cycle_end,
+    )
+
+
+async def _active_boards(materials: Materials) -> list[StoredBoard]:
+    """Read the boards of sources that are switched on, each at the domain it is asked at now."""
+    sources = materials.sources
+    return [
+        attrs.evolve(row, domain=sources[row.board.source].domain(row.board))
+        for row in await materials.stores.boards.enabled()
+        if row.board.source in sources
+    ]
+
+
+def _degradation(materials: Materials, boxes: _Mailboxes) -> Degradation:
+    return Degradation(
+        rules=materials.ladder_rules,
+        active_boards=partial(_active_boards, materials),
+        gates=materials.stores.gates,
+        clock=materials.clock,
+        emit=materials.emit_as("degradation"),
+        make_actor=partial(_domain_actor, materials, boxes),
+        hook=observer(materials.emit_as("degradation")),
+    )
+
+
+def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
+    return Heartbeat(
+        degradation=boxes.degradation.ref,
+        database=materials.database,
+        fetcher=materials.fetcher,
+        resident_bytes=materials.resident_bytes,
+        emit=materials.emit_as("heartbeat"),
+    )
+
+
+def _domain_actor(
+    materials: Materials, boxes: _Mailboxes, domain: Domain, source: SourceName, tier: Tier
+) -> ActorFunction[ReadDomain]:
+    """Return the actor of one domain on one tier."""
+    emit = materials.emit_as(f"domains/{domain}")
+    pace = _pace(materials, source)
+
+    async def scrape(ctx: Context[ReadDomain]) -> None:
+        work = Work()
+        gate = DomainGate(
+            domain=domain,
+            rules=GateRules(limiter=limiter_rules(pace)),
+            ladder_rules=materials.ladder_rules,
+            fetcher=materials.fetcher,
+            gates=materials.stores.gates,
+            clock=materials.clock,
+            emit=emit,
+            rng=materials.rng,
+            work=work,
+        )
+        parts = Parts(
+            source=materials.sources[source],
+            poll_rules=PollRules(poll_every_s=pace.poll_every_s),
+            active_boards=partial(_active_boards, materials),
+            boards=materials.stores.boards,
+            postings=materials.stores.postings,
+            ingest=boxes.ingest.ref,
+            cycle=boxes.cycle.ref,
+            clock=materials.clock,
+            emit=emit,
+            rng=materials.rng,
+            news_within_s=materials.settings.matching.recent_days * DAY_S,
+        )
+        await Scraper(domain=domain, tier=tier, gate=gate, work=work, parts=parts).run(ctx)
+
+    return scrape
+
+
+def _pace(materials: Materials, source: SourceName) -> Pace:
+    return materials.settings.source(source).pace_of(materials.sources[source])
+
+
+def limiter_rules(pace: Pace) -> LimiterRules:
+    """Return the limiter of a host that is asked at a source's pace, one request at a time."""
+    return LimiterRules(
+        rate=pace.per_hour / 3600.0,
+        burst=pace.burst,
+        min_gap_s=pace.min_gap_s,
+        concurrency=1,
+        daily=pace.daily,
+    )
