@@ -4,3 +4,126 @@ Specs say what to run (`ChildSpec`, `SupervisorSpec`), a `Supervisor` runs it, a
 an `ExitPolicy` judges its ends, `run_daemon` makes a Unix daemon of it. The public names are those
 of this module and of `supervisors.testing`.
 """
+
+from supervisors._backoff import Backoff
+from supervisors._child import (
+    BRUTAL_KILL,
+    AnyChildSpec,
+    BrutalKill,
+    Restart,
+    StopOrder,
+    Strategy,
+)
+from supervisors._context import Context, Delivery, Inbox
+from supervisors._events import (
+    ChildExited,
+    ChildReplaced,
+    ChildStarted,
+    DeadLetter,
+    DeadLetterCause,
+    Event,
+    Hook,
+    LimitExceeded,
+    MailboxHigh,
+    RestartScheduled,
+    StopTimedOut,
+)
+from supervisors._intensity import Intensity
+from supervisors._mailbox import Drain, MailboxSpec, MailboxStatistics, OnRestart, Overflow
+from supervisors._policy import (
+    Abandon,
+    Escalate,
+    ExitPolicy,
+    OnLimit,
+    ReplaceChild,
+    RestartChild,
+    RestartPolicy,
+    Verdict,
+)
+from supervisors._ref import Ask, Mailbox, Ref
+from supervisors._snapshot import ChildSnapshot, Counts, StoppedChild, StopReport, TreeSnapshot
+from supervisors._specs import ActorFunction, ChildSpec, SupervisorSpec
+from supervisors._states import ChildState, Exit, ExitKind, Phase
+from supervisors._supervisor import Supervisor
+from supervisors.errors import (
+    ActorError,
+    ActorStopped,
+    AskCycle,
+    AskTimeout,
+    ChildStateError,
+    IgnoreStart,
+    MailboxFull,
+    NoSuchChild,
+    RestartLimitExceeded,
+    StartError,
+    StopActor,
+    SupervisionError,
+    SupervisorStopping,
+)
+
+__all__ = [
+    "BRUTAL_KILL",
+    "Abandon",
+    "ActorError",
+    "ActorFunction",
+    "ActorStopped",
+    "AnyChildSpec",
+    "Ask",
+    "AskCycle",
+    "AskTimeout",
+    "Backoff",
+    "BrutalKill",
+    "ChildExited",
+    "ChildReplaced",
+    "ChildSnapshot",
+    "ChildSpec",
+    "ChildStarted",
+    "ChildState",
+    "ChildStateError",
+    "Context",
+    "Counts",
+    "DeadLetter",
+    "DeadLetterCause",
+    "Delivery",
+    "Drain",
+    "Escalate",
+    "Event",
+    "Exit",
+    "ExitKind",
+    "ExitPolicy",
+    "Hook",
+    "IgnoreStart",
+    "Inbox",
+    "Intensity",
+    "LimitExceeded",
+    "Mailbox",
+    "MailboxFull",
+    "MailboxHigh",
+    "MailboxSpec",
+    "MailboxStatistics",
+    "NoSuchChild",
+    "OnLimit",
+    "OnRestart",
+    "Overflow",
+    "Phase",
+    "Ref",
+    "ReplaceChild",
+    "Restart",
+    "RestartChild",
+    "RestartLimitExceeded",
+    "RestartPolicy",
+    "RestartScheduled",
+    "StartError",
+    "StopActor",
+    "StopOrder",
+    "StopReport",
+    "StopTimedOut",
+    "StoppedChild",
+    "Strategy",
+    "SupervisionError",
+    "Supervisor",
+    "SupervisorSpec",
+    "SupervisorStopping",
+    "TreeSnapshot",
+    "Verdict",
+]

@@ -352,6 +352,13 @@ class Box:
                 slot.fail(failure)
         return lost
 
+    def interrupt(self) -> None:
+        """End an incarnation that was cancelled from outside: what it had in hand is lost."""
+        if self.in_hand is not None:
+            self._bury([self.in_hand], DeadLetterCause.STOPPED)
+            self.in_hand = None
+        self.end(None)
+
     def prepare_restart(self) -> None:
         """Do with the queue what `on_restart` says."""
         if self._on_restart is OnRestart.DROP:

@@ -1,0 +1,161 @@
+"""One run of a child: its scope, how its end is judged, and its tasks' stacks when it hangs."""
+
+import math
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+
+import attrs
+import trio
+from trio.lowlevel import Task
+
+from supervisors._context import Running
+from supervisors._states import Exit, ExitKind
+from supervisors._table import Ended
+from supervisors.errors import IgnoreStart, StopActor
+
+_TEXT_LIMIT = 16_000  # characters of a traceback that are kept
+
+
+@attrs.define(kw_only=True, eq=False)
+class Incarnation:
+    """One run of a child, from its task's first step to its report.
+
+    Attributes:
+        run_actor: What the child does.
+        on_end: Called once, with the end and the error itself.
+        is_stop_asked: Whether somebody asked it to stop.
+        kill_cause: Why it was cancelled for overrunning its time; None if it was not.
+    """
+
+    id: str
+    running: Running
+    run_actor: Callable[[Running], Awaitable[None]]
+    on_end: Callable[[Ended, Exception | None], None]
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    is_stop_asked: bool = False
+    kill_cause: str | None = None
+    task: Task | None = None
+
+    async def run(self) -> None:
+        """Run the actor to its end and report it.
+
+        Only what is no Exception gets out: a cancellation from outside, KeyboardInterrupt and the
+        like. Such a group is split, its exceptions reported and the rest raised.
+        """
+        self.task = trio.lowlevel.current_task()
+        error: Exception | None = None
+        rest: BaseException | None = None
+        is_stray = False
+        try:
+            with self.scope:
+                await self.run_actor(self.running)
+        except BaseExceptionGroup as group:
+            error, rest = group.split(Exception)
+        except Exception as crash:  # the one place that judges crashes
+            error = crash
+        except trio.Cancelled:
+            if _is_cancelled_outside():
+                raise
+            is_stray = True
+        if isinstance(rest, BaseExceptionGroup) and not _is_cancelled_outside():
+            stray, rest = rest.split(trio.Cancelled)
+            is_stray = stray is not None
+        if rest is None or error is not None:
+            self._report(error, is_stray=is_stray)
+        if rest is not None:
+            raise rest
+
+    def ask_to_stop(self) -> None:
+        """Set the event that the actor watches."""
+        self.is_stop_asked = True
+        self.running.stop_requested.set()
+
+    def cancel(self, cause: str, *, is_kill: bool) -> None:
+        """Cancel it; the cause shows in the text of its Cancelled."""
+        if is_kill:
+            self.kill_cause = cause
+        else:
+            self.is_stop_asked = True
+        self.scope.cancel(reason=cause)
+
+    def stack(self) -> str:
+        """Return where its tasks are."""
+        return "" if self.task is None else "\n".join(_stacks(self.task))[-_TEXT_LIMIT:]
+
+    def _report(self, error: Exception | None, *, is_stray: bool) -> None:
+        bare = None if error is None else _unwrap(error)
+        exit = self._classify(bare, error, is_stray=is_stray)
+        is_crash = exit.kind is ExitKind.ABNORMAL and bare is not None
+        lost = self.running.box.end(bare if is_crash else None)
+        self.on_end(
+            Ended(
+                id=self.id,
+                number=self.running.number,
+                exit=attrs.evolve(exit, last_message=lost),
+                is_ignored=isinstance(bare, IgnoreStart) and not self.running.is_ready,
+                depth=self.running.box.depth(),
+            ),
+            bare,
+        )
+
+    def _classify(self, bare: Exception | None, error: Exception | None, *, is_stray: bool) -> Exit:
+        match bare:
+            case StopActor(reason=reason):
+                return Exit(kind=ExitKind.SHUTDOWN, error=reason)
+            case IgnoreStart() if not self.running.is_ready:
+                return Exit(kind=ExitKind.NORMAL)
+            case Exception():
+                return _crash(bare, error)
+            case None:
+                return self._classify_silent(is_stray=is_stray)
+
+    def _classify_silent(self, *, is_stray: bool) -> Exit:
+        if self.kill_cause is not None:
+            return Exit(kind=ExitKind.KILLED, error=self.kill_cause)
+        if is_stray:
+            return Exit(kind=ExitKind.KILLED, error="cancelled by a scope that is not its own")
+        if self.is_stop_asked:
+            return Exit(kind=ExitKind.SHUTDOWN)
+        if not self.running.is_ready:
+            return Exit(kind=ExitKind.ABNORMAL, error="returned before it was ready")
+        return Exit(kind=ExitKind.NORMAL)
+
+
+def _is_cancelled_outside() -> bool:
+    return trio.current_effective_deadline() == -math.inf
+
+
+def _unwrap(error: Exception) -> Exception:
+    """Return the only error of a group, as an actor with a nursery of its own raises it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _crash(bare: Exception, error: Exception | None) -> Exit:
+    text = "".join(traceback.format_exception(error or bare))
+    name = f"{type(bare).__qualname__}: {bare}" if str(bare) else type(bare).__qualname__
+    return Exit(kind=ExitKind.ABNORMAL, error=name, traceback=text[-_TEXT_LIMIT:])
+
+
+def forget_frames(error: BaseException) -> None:
+    """Clear the tracebacks of an error and of all it was made of: frames pin memory."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        current = todo.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        current.__traceback__ = None
+        todo += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            todo += current.exceptions
+
+
+def _stacks(task: Task) -> Iterator[str]:
+    summary = traceback.StackSummary.extract(task.iter_await_frames())
+    yield f"task {task.name}:\n" + "".join(summary.format())
+    for nursery in task.child_nurseries:
+        for child in nursery.child_tasks:
+            yield from _stacks(child)

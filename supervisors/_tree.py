@@ -1,0 +1,54 @@
+"""What all supervisors of one tree share, and what each keeps of a child beside its table."""
+
+from random import Random
+
+from supervisors._box import Box
+from supervisors._child import AnyChildSpec
+from supervisors._events import Emitter
+from supervisors._specs import SupervisorSpec, subtree_of
+from supervisors._states import Exit
+
+
+class Tree:
+    """The hook, the randomness and the mailboxes, which outlive the supervisors inside.
+
+    Attributes:
+        emit: Gives an event to the hook.
+    """
+
+    def __init__(self, spec: SupervisorSpec, path: str, emit: Emitter, rng: Random) -> None:
+        self.emit = emit
+        self.rng = rng
+        self._boxes: dict[str, Box] = {}
+        self._bind_all(spec, path)
+
+    def _bind_all(self, spec: SupervisorSpec, path: str) -> None:
+        for child in spec.children:
+            self.box(child, f"{path}/{child.id}")
+            inner = subtree_of(child)
+            if inner is not None:
+                self._bind_all(inner, f"{path}/{child.id}")
+
+    def box(self, spec: AnyChildSpec, path: str) -> Box:
+        """Return the mailbox at a path, made by the spec if there is none yet."""
+        box = self._boxes.get(path)
+        if box is None:
+            box = self._boxes[path] = spec.make_box()
+            box.path = path
+            box.emit = self.emit
+        return box
+
+    def close(self, path: str, exit: Exit, *, is_forgotten: bool) -> None:
+        """Close the mailbox at a path."""
+        box = self._boxes.get(path)
+        if box is None:
+            return
+        if box.final is None:
+            box.close(exit)
+        if is_forgotten:
+            del self._boxes[path]
+
+    def close_below(self, path: str, exit: Exit, *, is_forgotten: bool) -> None:
+        """Close every mailbox below a path."""
+        for place in [place for place in self._boxes if place.startswith(f"{path}/")]:
+            self.close(place, exit, is_forgotten=is_forgotten)
