@@ -80,7 +80,7 @@ def place(
         raw: The source's own text; where empty, the parts joined.
         country: A name or a code. A text that names several places wins over the parts.
     """
-    parts = [_line(city), _line(region), _line(country)]
+    parts = [_without_group(city), _without_group(region), _line(country)]
     found = places(_line(raw) or ", ".join(part for part in parts if part))
     if len(found) != 1:
         return found
@@ -187,6 +187,12 @@ def _part(text: str) -> _Part:
         city_of=CITIES.get(folded),
         is_group=folded in _GROUPS or folded in ANYWHERE,
     )
+
+
+def _without_group(text: str | None) -> str:
+    """Return a city or region; empty where it is a group of countries, as some boards send it."""
+    line = _line(text)
+    return "" if _fold(_FILLERS.sub(" ", line)) in _GROUPS else line
 
 
 def _line(text: str | None) -> str:

@@ -31,7 +31,7 @@ class Job:
     location: str | None = None
     tags: list[str] | None = None
     job_types: list[str] | None = None
-    created_at: float | None = None
+    created_at: int | float | None = None
 
     @property
     def id(self) -> str:

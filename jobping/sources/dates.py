@@ -40,7 +40,7 @@ def iso(text: str | None, *, precision: Precision = Precision.EXACT) -> When:
     return _when(at.replace(tzinfo=at.tzinfo or dt.UTC), raw, precision)
 
 
-def epoch(value: float | None, *, unit_s: float = 1.0) -> When:
+def epoch(value: int | float | None, *, unit_s: float = 1.0) -> When:
     """Read a count since 1970; `unit_s` is 0.001 for milliseconds, and is never guessed."""
     if not value:
         return When()

@@ -238,6 +238,8 @@ class ItemSource(Generic[Item]):
 def decode_tolerant(raw: bytes | msgspec.Raw, kind: type[Value]) -> Value:
     """Decode a JSON object into an attrs class; an optional key of a wrong type counts as missing.
 
+    Half a surrogate pair, as a text cut within an emoji has it, becomes U+FFFD.
+
     Raises:
         ValueError: It is no object, or a key without default is missing or of a wrong type.
         RecursionError: It is nested too deep.
@@ -245,19 +247,38 @@ def decode_tolerant(raw: bytes | msgspec.Raw, kind: type[Value]) -> Value:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:
-        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    required, hints = _fields_of(kind)
+        return _decode_by_key(bytes(raw), kind)
+    except ValueError:
+        repaired = _ESCAPES.sub(_whole, bytes(raw))
+        if repaired == bytes(raw):
+            raise
+    try:
+        return msgspec.json.decode(repaired, type=kind)
+    except msgspec.ValidationError:
+        return _decode_by_key(repaired, kind)
+
+
+def _decode_by_key(raw: bytes, kind: type[Value]) -> Value:
+    """Decode each key for itself; anything but an attrs class is refused as before."""
+    build: Callable[..., Value] = kind
+    if not attrs.has(kind):
+        return msgspec.json.decode(raw, type=kind)
+    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    hints = typing.get_type_hints(kind)
     values: dict[str, object] = {}
-    for key, hint in hints.items():
+    for member in attrs.fields(kind):
+        is_required = member.default is attrs.NOTHING
         try:
-            if key in fields or key in required:
-                values[key] = msgspec.json.decode(fields[key], type=hint)
+            if is_required or member.name in fields:
+                values[member.name] = msgspec.json.decode(
+                    fields[member.name], type=hints[member.name]
+                )
         except KeyError:
-            raise ValueError(f"`{key}` is missing") from None
+            raise ValueError(f"`{member.name}` is missing") from None
         except ValueError as error:
-            if key in required:
-                raise ValueError(f"`{key}`: {error}") from None
-    return kind(**values)
+            if is_required:
+                raise ValueError(f"`{member.name}`: {error}") from None
+    return build(**values)
 
 
 def read_json(page: Page, kind: type[Value], *, source: str, expected: str) -> Value:
@@ -271,7 +292,7 @@ def read_json(page: Page, kind: type[Value], *, source: str, expected: str) -> V
     """
     check_media(page, ("json",), source=source)
     try:
-        return _decode_body(page.body, kind)
+        return decode_tolerant(page.body, kind)
     except (ValueError, RecursionError) as error:
         found = _shape(page.body)
         why = f"{source}: expected {expected}, found {found}: {_why(error)}"
@@ -335,33 +356,6 @@ def _required(text: str | None, what: str) -> str:
     if not found or len(found) > MAX_LINE:
         raise ValueError(f"no {what}" if not found else f"{what} of {len(found)} characters")
     return found
-
-
-def _fields_of(kind: type[object]) -> tuple[frozenset[str], dict[str, typing.Any]]:
-    """Return the keys without default, and the type of every key."""
-    hints = typing.get_type_hints(kind)
-    members: tuple[attrs.Attribute[object], ...] = attrs.fields(kind)  # type: ignore[arg-type]
-    required = frozenset(member.name for member in members if member.default is attrs.NOTHING)
-    return required, {member.name: hints[member.name] for member in members}
-
-
-def _decode_body(body: bytes, kind: type[Value]) -> Value:
-    """Decode a body; half surrogates, which refuse the whole page, are replaced once."""
-    decode = decode_tolerant if attrs.has(kind) else _decode
-    try:
-        return decode(body, kind)
-    except msgspec.ValidationError:
-        raise
-    except ValueError:
-        repaired = _ESCAPES.sub(_whole, body)
-        if repaired == body:
-            raise
-        return decode(repaired, kind)
-
-
-def _decode(body: bytes, kind: type[Value]) -> Value:
-    """Decode anything but an attrs class."""
-    return msgspec.json.decode(body, type=kind)
 
 
 def _whole(match: re.Match[bytes]) -> bytes:

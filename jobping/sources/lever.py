@@ -60,7 +60,7 @@ class Posting:
     categories: Categories | None = None
     country: str | None = None
     workplaceType: str | None = None
-    createdAt: float | None = None
+    createdAt: int | float | None = None
     description: str | None = None
     lists: list[TextList] | None = None
     additional: str | None = None

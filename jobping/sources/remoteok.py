@@ -35,7 +35,7 @@ class Job:
     company: str | None = None
     location: str | None = None
     description: str | None = None
-    epoch: float | None = None
+    epoch: int | float | None = None
     date: str | None = None
     salary_min: Decimal | None = None
     salary_max: Decimal | None = None

@@ -26,8 +26,10 @@ def html_to_text(markup: str) -> str:
         return fold_lines(unescape(cut))
     if not is_safe_for_tree(cut):
         return fold_lines(unescape(strip_tags(cut)))
-    body = LexborHTMLParser(cut).body
-    return fold_lines(_render(body, _HIDDEN.search(cut) is not None)) if body is not None else ""
+    lowered = cut.lower()
+    may_hide = any(word in lowered for word in ("display", "visibility", "hidden"))
+    body = LexborHTMLParser(f"<body>{cut}").body
+    return "" if body is None else fold_lines(_render(body, may_hide=may_hide))
 
 
 class _Writer:
@@ -75,30 +77,36 @@ class _Writer:
             self.breaks = max(self.breaks, 1)
 
 
-def _render(root: LexborNode, may_hide: bool) -> str:
-    """Walk the tree in document order without recursion."""
+def _render(root: LexborNode, *, may_hide: bool) -> str:
+    """Walk the tree in document order without recursion; nodes are never compared: that is slow."""
     writer = _Writer()
-    node: LexborNode | None = root
-    while node is not None:
+    node, depth = root, 0
+    while True:
         tag = node.tag or ""
+        child = None
         if tag == "-text":
             writer.text(node.text_content or "")
-        following = None
-        if tag not in _UNREAD and not tag.startswith("-") and not (may_hide and _is_hidden(node)):
+        elif tag not in _UNREAD and not tag.startswith("-") and not (may_hide and _is_hidden(node)):
             writer.enter(tag)
-            following = node.child
-            if following is None:
+            child = node.child
+            if child is None:
                 writer.leave(tag)
-        while following is None and node is not None and node != root:
-            following = node.next
-            if following is None:
-                node = node.parent
-                if node is not None:
-                    writer.leave(node.tag or "")
+        if child is not None:
+            node, depth = child, depth + 1
+            continue
+        while depth and node.next is None:
+            parent = node.parent
+            if parent is None:
+                return "".join(writer.pieces)
+            node, depth = parent, depth - 1
+            writer.leave(node.tag or "")
+        following = node.next if depth else None
+        if following is None:
+            return "".join(writer.pieces)
         node = following
-    return "".join(writer.pieces)
 
 
 def _is_hidden(node: LexborNode) -> bool:
-    """Whether the element's own style hides it."""
-    return _HIDDEN.search(node.attributes.get("style") or "") is not None
+    """Whether the element's own attributes hide it."""
+    attributes = node.attributes
+    return "hidden" in attributes or _HIDDEN.search(attributes.get("style") or "") is not None
