@@ -99,6 +99,9 @@ class Table:
             self.notes.complain(key, f"must be a list of tables, each under [[{key}]]")
             return
         for n, values in enumerate(listed, 1):
+            if not isinstance(values, dict):
+                self.notes.complain(f"[[{key}]] {n}", f"must be a table, not {shown(values)}")
+                continue
             inner = self._inner(values, f"[[{key}]] {n}", f"{key}.{n}")
             yield inner
             inner.finish()
