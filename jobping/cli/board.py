@@ -20,7 +20,7 @@ from jobping.core.ids import SourceName
 from jobping.settings import check_board, known_source
 
 if TYPE_CHECKING:
-    from jobping.daemon import Stores
+    from jobping.tree import Stores
 
 _COLUMNS = (
     Column(title="source"),

@@ -11,7 +11,7 @@ from jobping.core.digest import compose, select
 from jobping.sources import SOURCES
 
 if TYPE_CHECKING:
-    from jobping.daemon import Stores
+    from jobping.tree import Stores
 
 _DAY_S = 86_400.0
 _CANDIDATES = 500

@@ -20,7 +20,7 @@ from jobping.core.match import MatchedPosting
 from jobping.core.posting import StoredPosting
 
 if TYPE_CHECKING:
-    from jobping.daemon import Stores
+    from jobping.tree import Stores
 
 _FOUND = (
     Column(title="title"),

@@ -20,7 +20,7 @@ from jobping.errors import ConfigError
 from jobping.settings import parse_profile
 
 if TYPE_CHECKING:
-    from jobping.daemon import Stores
+    from jobping.tree import Stores
 
 _COLUMNS = (
     Column(title="profile"),

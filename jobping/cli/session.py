@@ -15,7 +15,7 @@ from jobping.logs import Form, LogConfig, open_log
 from jobping.settings import Settings, load
 
 if TYPE_CHECKING:
-    from jobping.daemon import Stores
+    from jobping.tree import Stores
 
 Body = Callable[["Stores"], Awaitable[int]]
 

@@ -50,6 +50,8 @@ def _facts(outcome: "Outcome") -> list[tuple[str, str]]:
         facts.append(("rejected", ", ".join(f"{reason}: {count}" for reason, count in reasons)))
     if summary.waiting:
         facts.append(("left waiting", ", ".join(summary.waiting)))
+    if outcome.pace is not None:
+        facts.append(("pace", outcome.pace))
     return facts
 
 
