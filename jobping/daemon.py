@@ -26,8 +26,10 @@ from jobping.core.ids import Domain, SourceName
 from jobping.core.schedule import DigestRules
 from jobping.core.summary import Summary, Traffic
 from jobping.delivery import ConsoleDelivery, Delivery, FilesDelivery
-from jobping.demo import World, open_world
-from jobping.early import deliver_early_signals, early_signals
+from jobping.demo.recorded import read_recordings
+from jobping.demo.synthetic import Synthetic
+from jobping.demo.world import Supplier, World, open_world
+from jobping.early import EarlySignals, deliver_signals, keep_signals
 from jobping.errors import ConfigError, StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher, FetchLimits, open_fetcher
@@ -43,12 +45,18 @@ from jobping.store.pool import PoolLimits
 from jobping.tree import Materials, Stores, build_tree
 from supervisors import Context, Supervisor, run_daemon
 
+__all__ = ["Outcome", "Stores", "demo", "open_dsn", "open_stores", "run"]
+
 GRACE_PERIOD_S: Final = 45.0  # design/operations.md section 4
 FIRST_CYCLE_S: Final = 45.0  # so that a first digest is seen within a minute
 REPLACE_EXAMPLE: Final = 'jobping profile add NAME --words "..." --places "..."'
 ANY_AGE_DAYS: Final = 36_500
 DEMO_PACE: Final = Pace(per_hour=36_000.0, burst=5, poll_every_s=20.0)
 DEMO_DIGEST_S: Final = 60.0
+DEMO_NOTE: Final = (
+    f"{DEMO_PACE.per_hour / 3600:g} requests a second and host in the demo, by the same rules;"
+    " `jobping sources` shows the pace of real boards"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -58,12 +66,14 @@ class Outcome:
     Attributes:
         code: The exit code.
         summary: What it came to.
+        pace: What a person should know about the pace of this run.
     """
 
     code: int
     summary: Summary
     traffic: Traffic
     duration_s: float
+    pace: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +86,8 @@ class _Plan:
         end_after_s: End then at the latest; None: never by itself.
         shows_digests: Digests are printed also where stdout is no terminal.
         json: stdout belongs to the summary.
+        pace: What a person should know about the pace.
+        early: What kept signals until the daemon receives them.
     """
 
     once: bool
@@ -83,6 +95,8 @@ class _Plan:
     end_after_s: float | None = None
     shows_digests: bool = False
     json: bool = False
+    pace: str | None = None
+    early: EarlySignals | None = None
 
 
 def run(settings: Settings, options: RunOptions) -> Outcome:
@@ -93,11 +107,8 @@ def run(settings: Settings, options: RunOptions) -> Outcome:
         StoreUnavailable: The given database did not answer at the start.
     """
     cycle_s = options.minutes * 60 if options.once else FIRST_CYCLE_S
-    plan = _Plan(
-        once=options.once, cycle_s=cycle_s, shows_digests=options.once, json=options.json
-    )
-    _keep_signals()
-    return trio.run(_run_settings, settings, plan)
+    plan = _Plan(once=options.once, cycle_s=cycle_s, shows_digests=options.once, json=options.json)
+    return trio.run(_run_settings, settings, attrs.evolve(plan, early=keep_signals()))
 
 
 def demo(settings: Settings, options: DemoOptions) -> Outcome:
@@ -113,25 +124,30 @@ def demo(settings: Settings, options: DemoOptions) -> Outcome:
         end_after_s=minutes_s,
         shows_digests=True,
         json=options.json,
+        pace=DEMO_NOTE,
     )
-    _keep_signals()
-    return trio.run(_run_demo, settings, options, plan)
-
-
-def _keep_signals() -> None:
-    """From here on a signal is for the daemon, which is about to receive them."""
-    early = early_signals()
-    if early is not None:
-        early.keep()
+    return trio.run(_run_demo, settings, options, attrs.evolve(plan, early=keep_signals()))
 
 
 async def _run_settings(settings: Settings, plan: _Plan) -> Outcome:
-    return await _Daemon.of(settings, plan).run()
+    return await _Daemon(settings=settings, plan=plan).run()
 
 
 async def _run_demo(settings: Settings, options: DemoOptions, plan: _Plan) -> Outcome:
-    async with open_world(options.recordings, seed=options.seed, now=Clock().utcnow()) as world:
-        return await _Daemon.of(demo_settings(settings, world), plan).run()
+    async with open_world(_supplier(options)) as world:
+        return await _Daemon(settings=demo_settings(settings, world), plan=plan).run()
+
+
+def _supplier(options: DemoOptions) -> Supplier:
+    """Return what fills the demo's boards.
+
+    Raises:
+        ConfigError: The recordings cannot be read.
+    """
+    utcnow = Clock().utcnow()
+    if options.recordings is not None:
+        return read_recordings(options.recordings, utcnow)
+    return Synthetic(seed=options.seed, now=utcnow)
 
 
 def demo_settings(settings: Settings, world: World) -> Settings:
@@ -175,6 +191,18 @@ async def open_stores(settings: Settings, emit: Emit) -> AsyncIterator[Stores]:
             await sync(settings, stores)
             yield stores
             nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_dsn(settings: Settings, emit: Emit) -> AsyncIterator[Dsn]:
+    """Yield the address of the database for a program of its own, such as psql.
+
+    Raises:
+        ConfigError: The operator must act.
+    """
+    with single_errors():
+        async with open_loop(emit=emit), _open_server(settings, emit) as dsn:
+            yield dsn
 
 
 @asynccontextmanager
@@ -227,6 +255,7 @@ class _Ready:
     say: Callable[[], None]
 
     def ready(self) -> None:
+        """Say it."""
         self.say()
 
     def alive(self) -> None:
@@ -253,7 +282,7 @@ class _Daemon:
     summary: Summary = attrs.field(factory=Summary)
     failure: ConfigError | StoreUnavailable | None = None
     cycle_ended: trio.Event = attrs.field(factory=trio.Event)
-    counts: dict[str, int] = attrs.field(factory=dict)
+    counts: tuple[int, int, int] = (0, 0, 0)
 
     async def run(self) -> Outcome:
         """Run until a signal, the cycle's end, or the end of the time.
@@ -280,12 +309,12 @@ class _Daemon:
             ):
                 root = build_tree(self._materials(log, fetcher))
                 nursery.start_soon(self._end_in_time, root)
-                nursery.start_soon(deliver_early_signals)
                 ready = _Ready(say=partial(self._say_ready, log, began))
                 code = await run_daemon(root, grace_period=GRACE_PERIOD_S, notifier=ready)
                 nursery.cancel_scope.cancel()
                 traffic = self._traffic(fetcher)
             code = code or int(self.plan.once and self.summary.failed > 0)
+            duration_s = self.clock.monotonic() - began
             log.emit("daemon.stopped", code=code)
         if self.failure is not None:
             raise self.failure
@@ -293,7 +322,8 @@ class _Daemon:
             code=code,
             summary=self.summary,
             traffic=traffic,
-            duration_s=self.clock.monotonic() - began,
+            duration_s=duration_s,
+            pace=self.plan.pace,
         )
 
     def _emit_as(self, log: Log, actor: str) -> Emit:
@@ -318,8 +348,13 @@ class _Daemon:
             log.emit("credential.exposed", name=name, variable=variable)
 
     def _say_ready(self, log: Log, began: float) -> None:
+        boards, domains, profiles = self.counts
         log.emit(
-            "daemon.became_ready", start_s=self.clock.monotonic() - began, **self.counts
+            "daemon.became_ready",
+            start_s=self.clock.monotonic() - began,
+            boards=boards,
+            domains=domains,
+            profiles=profiles,
         )
 
     async def _end_in_time(self, root: Supervisor) -> None:
@@ -360,12 +395,13 @@ class _Daemon:
 
     async def _serve_store(self, emit: Emit, stores: Stores, ctx: Context[object]) -> None:
         """Be the store child: PostgreSQL up, migrated and in step with the configuration."""
+        deliver_signals(self.plan.early)
         try:
             with single_errors():
                 async with _open_server(self.settings, emit) as dsn, trio.open_nursery() as nursery:
                     await run_alone(dsn, migrate)
                     limits = PoolLimits(
-                        minimum=self.settings.store.pool_min, maximum=self.settings.store.pool_max
+                        size_min=self.settings.store.pool_min, size_max=self.settings.store.pool_max
                     )
                     await nursery.start(
                         partial(serve_database, self.database, dsn, limits=limits, emit=emit)
@@ -382,11 +418,7 @@ class _Daemon:
         """Bring boards and profiles in step with the configuration, and count them."""
         await sync(self.settings, stores)
         boards, profiles = await stores.boards.enabled(), await stores.profiles.all()
-        self.counts = {
-            "boards": len(boards),
-            "domains": len({row.domain for row in boards}),
-            "profiles": len(profiles),
-        }
+        self.counts = len(boards), len({row.domain for row in boards}), len(profiles)
         if all(stored.origin is Origin.DEFAULT for stored in profiles):
             emit("profile.example_used", profile="example", command=REPLACE_EXAMPLE)
         self.failure = None

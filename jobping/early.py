@@ -4,16 +4,12 @@ import os
 import signal
 import types
 
-import trio
-
-LOOK_EVERY_S = 0.005
-
 
 class EarlySignals:
     """A signal handler for the time before the daemon's own.
 
     Until `keep` is called a signal ends the process with status 0: nothing has begun. After it
-    signals are kept, and `deliver_early_signals` hands them to the daemon's receiver.
+    signals are kept, and `deliver_signals` hands them to the daemon's receiver.
     """
 
     def __init__(self) -> None:
@@ -40,18 +36,16 @@ class EarlySignals:
         return kept
 
 
-def early_signals() -> EarlySignals | None:
-    """Return the handler that is installed, or None."""
+def keep_signals() -> EarlySignals | None:
+    """Keep signals from now on; return the handler that does, where one is installed."""
     handler = signal.getsignal(signal.SIGTERM)
-    return handler if isinstance(handler, EarlySignals) else None
+    if not isinstance(handler, EarlySignals):
+        return None
+    handler.keep()
+    return handler
 
 
-async def deliver_early_signals() -> None:
-    """Send the process what was kept, once the daemon's own receiver is open."""
-    early = early_signals()
-    if early is None:
-        return
-    while early_signals() is early:
-        await trio.sleep(LOOK_EVERY_S)
-    for signum in early.take():
+def deliver_signals(early: EarlySignals | None) -> None:
+    """Send the process what was kept; call it once the daemon's own receiver is open."""
+    for signum in early.take() if early is not None else ():
         os.kill(os.getpid(), signum)

@@ -131,7 +131,7 @@ class Materials:
     clock: Clock
     emit_as: EmitAs
     rng: random.Random
-    ladder_rules: LadderRules = LadderRules()
+    ladder_rules: LadderRules = attrs.Factory(LadderRules)
 
 
 @attrs.frozen(kw_only=True)
@@ -216,6 +216,7 @@ def _digest(materials: Materials) -> DigestActor:
         digests=stores.digests,
         gates=stores.gates,
         deliveries=materials.deliveries,
+        credits={name: source.terms.credit for name, source in materials.sources.items()},
         clock=materials.clock,
         emit=materials.emit_as("digest"),
         pending_within_s=settings.matching.backfill_days * DAY_S,

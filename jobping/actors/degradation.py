@@ -23,8 +23,8 @@ from jobping.events import Emit
 from jobping.store.gates import Gates
 from supervisors import (
     ActorFunction,
-    AskTimeout,
     ActorStopped,
+    AskTimeout,
     ChildExited,
     ChildSpec,
     Context,
@@ -89,12 +89,10 @@ class TierPolicy:
             return Escalate(reason=f"{domain} left the ladder")
         tier = self.rules.tiers[place]
         self.stand(domain, tier)
-        return ReplaceChild(self.spec_of(domain, tier), delay=MOVE_S)
+        return ReplaceChild(spec=self.spec_of(domain, tier), delay=MOVE_S)
 
     def _on_crash(self, domain: Domain) -> Verdict:
-        state, answer = ladder.on_crash(
-            self._ladders[domain], self.rules, self.clock.monotonic()
-        )
+        state, answer = ladder.on_crash(self._ladders[domain], self.rules, self.clock.monotonic())
         self._ladders[domain] = state
         match answer:
             case Restart(delay_s=delay_s):
@@ -108,7 +106,9 @@ class TierPolicy:
                     cause=answer.cause.value,
                     cooldown_s=answer.cooldown_s,
                 )
-                return ReplaceChild(self.spec_of(domain, answer.after), delay=self.rules.longest_restart_s)
+                return ReplaceChild(
+                    spec=self.spec_of(domain, answer.after), delay=self.rules.longest_restart_s
+                )
             case _:
                 assert_never(answer)
 

@@ -6,15 +6,16 @@ can be looked up; it is finished or marked, never sent a second time.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import trio
 
 from jobping.actors.messages import DigestMessage, FirstCycleEnded, MatchesRecorded
 from jobping.clock import Clock
-from jobping.core.digest import choose, compose, dedup_key
-from jobping.core.ids import Domain, ProfileId
+from jobping.core.digest import Selection, compose, dedup_key, select
+from jobping.core.digest_view import LeftOut
+from jobping.core.ids import Domain, ProfileId, SourceName
 from jobping.core.ladder import Tier
 from jobping.core.profile import StoredProfile
 from jobping.core.schedule import EPOCH, FIRST, DigestRules, due_period, next_period
@@ -38,6 +39,7 @@ class DigestActor:
 
     Attributes:
         deliveries: In sending order; those that can tell what was sent come first.
+        credits: The name that each source wants to see beside its postings.
         pending_within_s: How old news may be that still fills a digest.
     """
 
@@ -47,6 +49,7 @@ class DigestActor:
     digests: Digests
     gates: Gates
     deliveries: Sequence[Delivery]
+    credits: Mapping[SourceName, str]
     clock: Clock
     emit: Emit
     pending_within_s: float
@@ -100,15 +103,15 @@ class DigestActor:
         pending = await self.matches.pending(
             stored.id, within_s=self.pending_within_s, limit=PENDING_LIMIT
         )
-        chosen = choose(stored.profile, pending)
-        if not chosen:
+        selection = select(stored.profile, pending)
+        if not selection.items:
             self._say_skipped(stored.id, period)
             return 0
-        items = [(item.posting.id, dedup_key(item.posting)) for item in chosen]
+        items = [(item.posting.id, dedup_key(item.posting)) for item in selection.items]
         claimed = await self.digests.claim(stored.id, period, items)
         if claimed is None or not claimed.items:
             return 0
-        return int(await self._send(claimed, since))
+        return int(await self._send(claimed, since, selection))
 
     def _say_skipped(self, profile: ProfileId, period: str) -> None:
         """Say once that nothing was there; what matches later still goes out for the period."""
@@ -116,7 +119,12 @@ class DigestActor:
             self._skipped[profile] = period
             self.emit("digest.skipped", profile=profile, period=period, why="nothing new")
 
-    async def _send(self, claimed: ClaimedDigest, since: dt.datetime | None) -> bool:
+    async def _send(
+        self,
+        claimed: ClaimedDigest,
+        since: dt.datetime | None = None,
+        selection: Selection | None = None,
+    ) -> bool:
         """Deliver a claimed digest on every way out; a failure gives its postings back."""
         began = self.clock.monotonic()
         outgoing = OutgoingDigest(
@@ -129,6 +137,8 @@ class DigestActor:
                 now=self.clock.utcnow(),
                 since=since,
                 down=await self._domains_down(),
+                left_out=selection.left_out if selection else LeftOut(),
+                credits=self.credits,
             ),
         )
         for way in self.deliveries:
@@ -173,7 +183,7 @@ class DigestActor:
             answers = [await way.was_sent(claimed.message_id) for way in self.deliveries]
             surely_not_sent = False in answers and True not in answers
             if surely_not_sent and claimed.items:
-                outcome = "sent" if await self._send(claimed, None) else "failed"
+                outcome = "sent" if await self._send(claimed) else "failed"
             else:
                 await self.digests.mark_sent(claimed.id)
                 outcome = "found_sent" if True in answers else "assumed_sent"

@@ -110,7 +110,7 @@ class DomainGate:
             async with self.fetcher.exchange(request, hosts=hosts) as exchange:
                 permit = self._admit()
                 if permit is not None:
-                    return await self._run(permit, exchange, read)
+                    return await self._run(permit, exchange, request.url, read)
 
     async def _wait_for_turn(self) -> None:
         """Wait outside the fetcher's places until the gate would admit; keeps no permit."""
@@ -137,13 +137,17 @@ class DomainGate:
         return decision.permit if isinstance(decision, gate.Admit) else None
 
     async def _run(
-        self, permit: gate.Permit, exchange: Exchange, read: Callable[[Page], Awaitable[R]]
+        self,
+        permit: gate.Permit,
+        exchange: Exchange,
+        url: str,
+        read: Callable[[Page], Awaitable[R]],
     ) -> R | Redirected:
         began = self.clock.monotonic()
         outcome: Outcome = Neutral(Aside.CANCELLED)
         try:
             await self.save()
-            answer = await _run_within(exchange, EXCHANGE_WITHIN_S)
+            answer = await _run_within(exchange, url, EXCHANGE_WITHIN_S)
             if isinstance(answer, Redirected):
                 outcome = Neutral(Aside.IGNORED)
                 return answer
@@ -236,10 +240,10 @@ class DomainGate:
         return waited_s
 
 
-async def _run_within(exchange: Exchange, seconds: float) -> Page | Redirected:
+async def _run_within(exchange: Exchange, url: str, seconds: float) -> Page | Redirected:
     """Run the whole exchange under one deadline of our own."""
     try:
         with trio.fail_after(seconds):
             return await exchange.run()
     except trio.TooSlowError:
-        raise Unavailable(exchange.url, Unreached.TIMEOUT) from None
+        raise Unavailable(url.partition("?")[0], Unreached.TIMEOUT) from None

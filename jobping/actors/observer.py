@@ -59,9 +59,7 @@ def observer(emit: Emit) -> Callable[[Event], None]:
                     count=event.count,
                 )
             case MailboxHigh():
-                emit(
-                    "mailbox.filled", child=event.path, depth=event.depth, capacity=event.capacity
-                )
+                emit("mailbox.filled", child=event.path, depth=event.depth, capacity=event.capacity)
             case _:
                 assert_never(event)
 

@@ -189,9 +189,7 @@ class Poll:
     async def _hand_over(self, drafts: Sequence[PostingDraft]) -> None:
         if not drafts:
             return
-        message = StorePostings(
-            board=self.row.id, drafts=tuple(drafts), news_after=self.news_after
-        )
+        message = StorePostings(board=self.row.id, drafts=tuple(drafts), news_after=self.news_after)
         self.tally.add_stored(await self.ingest.ask(message, within=STORE_WITHIN_S))
 
 

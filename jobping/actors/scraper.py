@@ -85,7 +85,9 @@ class Scraper:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._answer, ctx)
             with self.work.scope:
-                await (self._poll_due() if self.tier is Tier.RELIABLE else self._look_for_recovery())
+                await (
+                    self._poll_due() if self.tier is Tier.RELIABLE else self._look_for_recovery()
+                )
             nursery.cancel_scope.cancel()
 
     async def _answer(self, ctx: Context[ReadDomain]) -> None:
@@ -182,7 +184,7 @@ class Scraper:
         match end, verdict:
             case _, Verdict.GOOD:
                 poll_end = PollEnd.STORED
-            case (BoardGone() | Drift()), _:
+            case ((BoardGone() | Drift()), _):
                 poll_end = PollEnd.GONE  # both rest for a day: design/sources.md section 3
             case _:
                 poll_end = PollEnd.FAILED

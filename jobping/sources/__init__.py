@@ -6,6 +6,7 @@ one module per source; `defaults` is what is polled while nothing is configured.
 
 from jobping.sources.arbeitnow import ARBEITNOW
 from jobping.sources.ashby import ASHBY
+from jobping.sources.defaults import DEFAULT_BOARDS
 from jobping.sources.greenhouse import GREENHOUSE
 from jobping.sources.jobicy import JOBICY
 from jobping.sources.lever import LEVER
@@ -15,6 +16,8 @@ from jobping.sources.remoteok import REMOTEOK
 from jobping.sources.remotive import REMOTIVE
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
 from jobping.sources.source import Source
+
+__all__ = ["DEFAULT_BOARDS", "SOURCES", "Source"]
 
 SOURCES: tuple[Source, ...] = (
     GREENHOUSE,

@@ -19,6 +19,7 @@ Placed = tuple[Board, Domain]
 _LOCK = "LOCK TABLE board IN SHARE ROW EXCLUSIVE MODE"
 
 # Enters boards of one origin. A removed board that returns starts anew: its first walk is stock.
+# One that moved to another domain is due at once.
 _ENTER = """
 INSERT INTO board AS b (source, slug, company, domain, origin)
 SELECT source, slug, company, domain, $5
@@ -26,7 +27,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS e (source, slug, 
 ON CONFLICT (source, slug) DO UPDATE SET
     company = excluded.company, domain = excluded.domain, origin = excluded.origin, enabled = true,
     polled_at = CASE WHEN b.enabled THEN b.polled_at END,
-    next_due_at = CASE WHEN b.enabled THEN b.next_due_at END,
+    next_due_at = CASE WHEN b.enabled AND b.domain = excluded.domain THEN b.next_due_at END,
     failures = CASE WHEN b.enabled THEN b.failures ELSE 0 END,
     outcome = CASE WHEN b.enabled THEN b.outcome END
 WHERE excluded.origin = 'file' OR b.origin = 'default' OR NOT b.enabled

@@ -13,7 +13,9 @@ from jobping.store.bridge import Database
 from jobping.store.connection import Connection
 from jobping.store.rows import clean, matched_of, profile_of
 
-_LAST_PERIOD = "SELECT period FROM digest WHERE profile_id = $1 ORDER BY id DESC LIMIT 1"
+_LAST = """
+SELECT period, claimed_at FROM digest WHERE profile_id = $1 ORDER BY id DESC LIMIT 1
+"""
 
 # Answers nothing when the period is taken or the profile is gone. One claim of a profile at a time,
 # so that rivals with the same items in another order do not deadlock.
@@ -55,6 +57,18 @@ UPDATE digest SET state = 'failed', failure = $2 WHERE id = $1 AND state = 'clai
 _RELEASE_ITEMS = "DELETE FROM digest_item WHERE digest_id = $1"
 
 
+@attrs.frozen
+class LastDigest:
+    """The latest digest of a profile, sent or not.
+
+    Attributes:
+        claimed_at: Aware UTC.
+    """
+
+    period: str
+    claimed_at: dt.datetime
+
+
 @attrs.frozen(kw_only=True)
 class ClaimedDigest:
     """A digest that nobody else will send.
@@ -74,13 +88,13 @@ class ClaimedDigest:
     claimed_at: dt.datetime
 
 
-async def _last_period(connection: Connection, profile: ProfileId) -> str | None:
-    """Read the period claimed last; asyncio side."""
-    period: str | None = await connection.fetchval(_LAST_PERIOD, profile)
-    return period
+async def _last(connection: Connection, profile: ProfileId) -> LastDigest | None:
+    """Read the digest claimed last; asyncio side."""
+    row = await connection.fetchrow(_LAST, profile)
+    return None if row is None else LastDigest(row["period"], row["claimed_at"])
 
 
-async def _claim(
+async def claim_digest(
     connection: Connection,
     profile: ProfileId,
     period: str,
@@ -140,9 +154,9 @@ class Digests:
 
     database: Database
 
-    async def last_period(self, profile: ProfileId) -> str | None:
+    async def last(self, profile: ProfileId) -> LastDigest | None:
         """Return the period claimed last for a profile, whatever became of it."""
-        return await self.database.run(_last_period, profile)
+        return await self.database.run(_last, profile)
 
     async def claim(
         self, profile: ProfileId, period: str, items: Sequence[tuple[PostingId, str]]
@@ -158,7 +172,7 @@ class Digests:
             The claimed digest, possibly without items; None where the period is taken or the
             profile is gone.
         """
-        return await self.database.run(_claim, profile, period, items)
+        return await self.database.run(claim_digest, profile, period, items)
 
     async def unfinished(self) -> tuple[ClaimedDigest, ...]:
         """Return the digests claimed and not finished: what a crash left, the oldest first."""

@@ -1,6 +1,6 @@
 import attrs
 import trio
-from store_samples import (
+from store_samples import (DAY_S, CountedDatabase, add_news, add_profile, draft, match_of, record, sql, wait_for_rival)
     DAY_S,
     CountedDatabase,
     add_news,
@@ -14,7 +14,8 @@ from store_samples import (
 from jobping.core.posting import StoredPosting
 from jobping.core.profile import StoredProfile
 from jobping.store.bridge import Database
-from jobping.store.digests import ClaimedDigest, Digests
+from jobping.store.connection import Connection
+from jobping.store.digests import ClaimedDigest, Digests, claim_digest
 from jobping.store.matches import Matches
 from jobping.store.profiles import Profiles
 
@@ -63,7 +64,7 @@ async def test_claims_at_once_give_one_digest(database: Database) -> None:
 async def test_claims_at_once_for_several_periods_share_no_posting(database: Database) -> None:
     counted = CountedDatabase(database)
     digests = Digests(database=counted)
-    ana, postings = await add_matches(database, 40)
+    ana, postings = await add_matches(database, 20)
 
     async def claim(number: int) -> None:
         order = postings[:: 1 if number % 2 else -1]
@@ -74,6 +75,27 @@ async def test_claims_at_once_for_several_periods_share_no_posting(database: Dat
             nursery.start_soon(claim, number)
     sent = [item.posting.id for digest in await digests.unfinished() for item in digest.items]
     assert sorted(sent) == sorted(posting.id for posting in postings)
+    assert counted.ran == counted.asked
+
+
+async def test_claim_waits_for_a_rival_before_it_takes_anything(database: Database) -> None:
+    counted, held = CountedDatabase(database), trio.Event()
+    digests = Digests(database=counted)
+    ana, [one, two, _] = await add_matches(database)
+
+    async def claim_slowly(connection: Connection) -> None:
+        async with connection.transaction():
+            await claim_digest(connection, ana.id, "monday", items(two))
+            held.set()
+            await wait_for_rival(connection)
+            await claim_digest(connection, ana.id, "tuesday", items(one))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(counted.run, claim_slowly)
+        await held.wait()
+        claimed = await digests.claim(ana.id, "wednesday", items(one, two))
+    assert claimed is not None
+    assert claimed.items == ()
     assert counted.ran == counted.asked
 
 
@@ -163,13 +185,15 @@ async def test_digest_that_failed_gives_its_postings_back_for_a_later_one(
     assert again.message_id != claimed.message_id
 
 
-async def test_last_period_is_the_one_claimed_last(database: Database) -> None:
+async def test_last_is_the_one_claimed_last(database: Database) -> None:
     digests = Digests(database=database)
     ana, _ = await add_matches(database)
-    assert await digests.last_period(ana.id) is None
+    assert await digests.last(ana.id) is None
     for period in ("2026-02-28", "2026-03-01"):
         await digests.claim(ana.id, period, [])
-    assert await digests.last_period(ana.id) == "2026-03-01"
+    last = await digests.last(ana.id)
+    assert last is not None
+    assert last.period == "2026-03-01"
 
 
 async def test_claim_for_a_removed_profile_is_none(database: Database) -> None:
