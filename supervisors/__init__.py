@@ -15,6 +15,7 @@ from supervisors._child import (
     Strategy,
 )
 from supervisors._context import Context, Delivery, Inbox
+from supervisors._daemon import Notifier, run_daemon
 from supervisors._events import (
     ChildExited,
     ChildReplaced,
@@ -102,6 +103,7 @@ __all__ = [
     "MailboxSpec",
     "MailboxStatistics",
     "NoSuchChild",
+    "Notifier",
     "OnLimit",
     "OnRestart",
     "Overflow",
@@ -126,4 +128,5 @@ __all__ = [
     "SupervisorStopping",
     "TreeSnapshot",
     "Verdict",
+    "run_daemon",
 ]

@@ -98,7 +98,7 @@ class _Pending:
     error: SupervisionError | None = None
 
 
-class _OnReady:
+class OnReady:
     """A task status that calls a function."""
 
     def __init__(self, call: Callable[[], None]) -> None:
@@ -297,7 +297,7 @@ class Supervisor:
         return partial(self._run_inner, slot, slot.inner)
 
     async def _run_inner(self, slot: _Slot, inner: "Supervisor", running: Running) -> None:
-        slot.report = await inner.run(task_status=_OnReady(running.started))
+        slot.report = await inner.run(task_status=OnReady(running.started))
 
     def _on_end(self, slot: _Slot, ended: Ended, error: Exception | None) -> None:
         slot.error = error

@@ -1,0 +1,161 @@
+"""A tree as a Unix daemon: signals, the grace period, the exit code."""
+
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from signal import SIGINT, SIGTERM, Signals
+from types import FrameType, MappingProxyType
+from typing import Protocol
+
+import trio
+
+from supervisors._events import ChildStarted, Event
+from supervisors._supervisor import OnReady, Supervisor
+from supervisors._watchdog import EXIT_STUCK, Watchdog
+from supervisors.errors import RestartLimitExceeded, StartError
+
+EXIT_IN_ORDER = 0
+EXIT_FORCED = 1
+EXIT_GAVE_UP = EXIT_STUCK
+
+_START_EXTENSION = 30.0  # seconds asked for when one more child is ready: twice a start_timeout
+
+
+class Notifier(Protocol):
+    """Whoever wants to know how the daemon fares: systemd, for instance."""
+
+    def ready(self) -> None:
+        """Say that every child is ready."""
+        ...
+
+    def extend(self, seconds: float) -> None:
+        """Ask for that many seconds more until readiness."""
+        ...
+
+    def stopping(self) -> None:
+        """Say that the stop has begun."""
+        ...
+
+
+class _Silence:
+    def ready(self) -> None:
+        pass
+
+    def extend(self, seconds: float) -> None:
+        pass
+
+    def stopping(self) -> None:
+        pass
+
+
+class _Daemon:
+    """One run of a daemon: what the signals have done so far."""
+
+    def __init__(
+        self,
+        root: Supervisor,
+        notifier: Notifier,
+        grace_period: float,
+        on_signal: Mapping[Signals, Callable[[], None]],
+    ) -> None:
+        self._root = root
+        self._notifier = notifier
+        self._grace_period = grace_period
+        self._on_signal = on_signal
+        self._everything = trio.CancelScope()
+        self._signals = 0
+        self._is_ready = False
+
+    async def run(self) -> int:
+        """Run the tree and return the exit code."""
+        self._root.observe(self._extend)
+        try:
+            with self._everything:
+                await self._root.run(task_status=OnReady(self._say_ready))
+        except (StartError, RestartLimitExceeded):
+            return EXIT_GAVE_UP
+        if not self._everything.cancelled_caught:
+            return EXIT_IN_ORDER
+        return EXIT_FORCED if self._signals > 1 else EXIT_GAVE_UP
+
+    async def listen(self, received: AsyncIterator[int]) -> None:
+        """Act on every signal until the daemon ends."""
+        async for number in received:
+            name = Signals(number)
+            if name in self._on_signal:
+                self._on_signal[name]()
+                continue
+            self._signals += 1
+            if self._signals == 1:
+                self._drain(name.name)
+            else:
+                self._everything.cancel(reason=f"second signal: {name.name}")
+
+    def _drain(self, reason: str) -> None:
+        self._notifier.stopping()
+        self._everything.deadline = trio.current_time() + self._grace_period
+        self._root.request_stop(reason=reason, grace_period=self._grace_period)
+
+    def _say_ready(self) -> None:
+        self._is_ready = True
+        self._notifier.ready()
+
+    def _extend(self, event: Event) -> None:
+        if isinstance(event, ChildStarted) and not self._is_ready:
+            self._notifier.extend(_START_EXTENSION)
+
+
+async def run_daemon(
+    root: Supervisor,
+    *,
+    grace_period: float,
+    signals: Sequence[Signals] = (SIGTERM, SIGINT),
+    notifier: Notifier | None = None,
+    on_signal: Mapping[Signals, Callable[[], None]] = MappingProxyType({}),
+) -> int:
+    """Run a tree until it ends by itself or is told to by signals, which work from the first step.
+
+    The first of `signals` stops the tree in order, the second cancels everything, the third ends
+    the process. So does a tree that is still there 15 s after it was cancelled.
+
+    Args:
+        grace_period: Seconds that the ordered stop may take before everything is cancelled.
+        signals: Those that stop the daemon; SIGINT raises no KeyboardInterrupt then.
+        notifier: Told of readiness and of the stop.
+        on_signal: What to call at other signals, on the loop, between two steps.
+
+    Returns:
+        0: it ended in order. 1: the second signal cut it short. 70: the root gave up, could not
+        start, or the grace period ran out.
+    """
+    daemon = _Daemon(root, notifier or _Silence(), grace_period, on_signal)
+    watchdog = Watchdog(grace_period)
+    with trio.open_signal_receiver(*signals, *on_signal) as received, _counted(signals, watchdog):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(daemon.listen, received)
+            code = await daemon.run()
+            nursery.cancel_scope.cancel()
+    return code
+
+
+@contextmanager
+def _counted(signals: Sequence[Signals], watchdog: Watchdog) -> Iterator[None]:
+    """Let the watchdog see each signal before the loop does: a hung loop sees none."""
+    for number in signals:
+        signal.signal(number, _counting(signal.getsignal(number), watchdog))
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.stop()
+
+
+def _counting(
+    handler: "signal._HANDLER", watchdog: Watchdog
+) -> Callable[[int, FrameType | None], None]:
+    def count(number: int, frame: FrameType | None) -> None:
+        watchdog.note_signal()
+        if callable(handler):
+            handler(number, frame)
+
+    return count
