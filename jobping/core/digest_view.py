@@ -111,30 +111,29 @@ def view_digest(
 ) -> DigestView:
     """Return what the digest says; parameters as those of `digest.compose`."""
     views = tuple(_item(item, now, since, down, credits) for item in items)
-    headline = f"{_count(len(views), 'job')} for {profile.name}" if views else (
-        f"Nothing new for {profile.name}"
-    )  # fmt: skip
+    count = "1 job" if len(views) == 1 else f"{len(views)} jobs"
+    headline = f"{count if views else 'Nothing new'} for {profile.name}"
     subject = f"{headline}: {views[0].title}" if views else headline
     return DigestView(
         subject=printable(subject, _SUBJECT_LIMIT),
         headline=headline,
         day=day(now),
-        notes=tuple(_notes(views, left_out)),
+        notes=tuple(_notes(profile, views, left_out)),
         items=views,
         profile=profile.name,
     )
 
 
-def _notes(views: tuple[ItemView, ...], left_out: LeftOut) -> Iterable[str]:
+def _notes(profile: Profile, views: tuple[ItemView, ...], left_out: LeftOut) -> Iterable[str]:
     if not views:
         yield "No new posting matches this profile."
     earlier = sum(bool(view.earlier) for view in views)
     if earlier:
         yield f"{earlier} of {len(views)} from earlier, marked so."
     parts = [
-        (left_out.beyond_limit, "over the most items"),
-        (left_out.beyond_company, "more of the same companies"),
-        (left_out.repeats, "the same job from another source"),
+        (left_out.beyond_limit, f"over the limit of {profile.max_items}"),
+        (left_out.beyond_company, "more of companies shown already"),
+        (left_out.repeats, "the same as a job shown"),
     ]
     said = [f"{count} {why}" for count, why in parts if count]
     if said:
@@ -212,7 +211,3 @@ def _span(least: Decimal | None, most: Decimal | None) -> str:
 def _amount(amount: Decimal | None) -> str:
     value = amount or Decimal(0)
     return f"{value:,.0f}" if value == value.to_integral_value() else f"{value:,.2f}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -68,9 +68,10 @@ def _is_level_met(wanted: Wanted, reading: Reading) -> bool:
 
 
 def _coverage(title: Line, found: Sequence[Wanted]) -> float:
-    """The share of a title's words that are wanted ones."""
+    """The share of a title's words that are wanted ones; single letters (`m/f/d`) count nothing."""
+    counted = {word for word in title.words if len(word) > 1}
     covered = {word for one in found for word in _form_in(one.needle, title).split()}
-    return len(covered) / max(len(title.words), 1)
+    return len(covered & counted) / max(len(counted), 1)
 
 
 def _form_in(needle: Needle, line: Line) -> str:

@@ -8,6 +8,7 @@ TITLE_LIMIT: Final = 200
 """Most characters of a title or name that are shown (design/security.md, section 4)."""
 
 _URL_LIMIT: Final = 2_000
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _URL_SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
 
 _GONE: Final = re.compile(
@@ -41,9 +42,9 @@ def link(url: str) -> tuple[str, str] | None:
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not host or len(cleaned) > _URL_LIMIT:
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
         return None
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None or parts.password is not None or len(cleaned) > _URL_LIMIT:
         return None
     shown = f"[{host}]" if ":" in host else host
     rest = parts._replace(scheme="", netloc="").geturl()

@@ -50,13 +50,15 @@ class FilesDelivery:
 
     def _write(self, digest: OutgoingDigest) -> None:
         folder = self.directory / digest.profile
-        folder.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
         stem = f"{digest.period.replace(':', '')}_{digest.message_id}"
         if (folder / f"{stem}.txt").exists():
             return
         _replace(folder / f"{stem}.html", digest.digest.html)
         _replace(folder / f"{stem}.txt", f"{digest.digest.subject}\n\n{digest.digest.text}")
         _sync_directory(folder)
+        _sync_directory(self.directory)
 
     def _is_there(self, message_id: str) -> bool:
         if not self.directory.is_dir():
