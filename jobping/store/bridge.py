@@ -65,8 +65,6 @@ R = TypeVar("R")
 
 CANCEL_GRACE_S = 1.0
 """How long a cancelled caller lets the server stop its unit; then the connection is thrown away."""
-FIRST_ANSWER_S = 10.0
-"""How long the first connection may take before the store gives up; its supervisor tries again."""
 OLDEST_SERVER = 15
 """The lowest major version of PostgreSQL that we have run on."""
 
@@ -233,11 +231,11 @@ async def serve_database(
 
     Raises:
         ConfigError: The server refuses us, is older than 15, or knows no letters beyond ASCII.
-        StoreUnavailable: Nothing answered within 10 s.
+        StoreUnavailable: Nothing answered within `limits.first_answer_s`.
     """
     trio_asyncio.current_loop.get().set_exception_handler(functools.partial(_complain, emit))
-    await _wait_usable(dsn)
     limits = limits or PoolLimits()
+    await _wait_usable(dsn, limits.first_answer_s)
     session = _Session(
         dsn=dsn,
         emit=emit,
@@ -252,9 +250,9 @@ async def serve_database(
         database._session = None
 
 
-async def _wait_usable(dsn: Dsn) -> None:
+async def _wait_usable(dsn: Dsn, within_s: float) -> None:
     reason = "no answer"
-    with trio.move_on_after(FIRST_ANSWER_S):
+    with trio.move_on_after(within_s):
         while True:
             try:
                 return await run_alone(dsn, _check_server)
@@ -263,9 +261,7 @@ async def _wait_usable(dsn: Dsn) -> None:
             except UNREACHABLE as error:
                 reason = describe(error)
             await trio.sleep(0.1)
-    raise StoreUnavailable(
-        f"PostgreSQL at {dsn.place} did not answer in {FIRST_ANSWER_S:g} s: {reason}"
-    )
+    raise StoreUnavailable(f"PostgreSQL at {dsn.place} did not answer in {within_s:g} s: {reason}")
 
 
 async def _check_server(connection: Connection) -> None:
@@ -400,6 +396,7 @@ class _Session:
         connection = await _connect(self.dsn, statement_timeout_s=timeout_s)
         opening.deadline = math.inf
         self.counters.opened += 1
+        self._nudge.set()
         self._workers[slot] = worker = Worker(
             connection=connection,
             counters=self.counters,

@@ -270,9 +270,7 @@ async def _remove_unfinished(data_dir: Path) -> None:
         if stat.S_ISDIR(owner.st_mode) and owner.st_uid not in (0, os.geteuid()):
             account = Account(name="", uid=owner.st_uid, gid=owner.st_gid, drops=True)
             await children.run(account, path, ("empty",))
-            path.rmdir()
-        else:
-            shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _make_private(path: Path, account: Account) -> None:

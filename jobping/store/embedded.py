@@ -46,7 +46,8 @@ STOP = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 6.0))
 """Fast shutdown; then the immediate one, which gives its own children 5 s before it kills them."""
 STOP_S = 25.0
 ANSWER_POLL_S = 0.02
-ANSWER_S = 5.0
+ANSWER_S = 30.0
+"""For one connection, and on a new data directory for creating our database on a slow disk."""
 PROGRESS_EVERY_S = 5.0
 RESTARTS = 5
 RESTARTS_WITHIN_S = 60.0

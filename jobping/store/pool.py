@@ -28,6 +28,7 @@ class PoolLimits:
         size_max: Connections at most; reached only while units wait.
         waiting_max: Units that may wait; the next one is rejected at once.
         wait_s: How long a unit waits for a connection.
+        first_answer_s: How long the first connection may take before the store gives up.
         connect_within_s: How long one attempt to connect may take.
         check_after_s: A connection idle for longer must give a sign of life before it gets a unit.
         check_every_s: Every idle connection is asked this often.
@@ -46,6 +47,7 @@ class PoolLimits:
     size_max: int = attrs.field(default=20, validator=attrs.validators.ge(1))
     waiting_max: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
     wait_s: float = 5.0
+    first_answer_s: float = 10.0
     connect_within_s: float = 5.0
     check_after_s: float = 30.0
     check_every_s: float = 300.0

@@ -73,9 +73,9 @@ def _die_with_parent() -> None:
 def _empty() -> int:
     for entry in os.scandir("."):
         if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.name)
+            shutil.rmtree(entry.name, ignore_errors=True)
         else:
-            os.unlink(entry.name)  # noqa: PTH108  relative to the directory entered above
+            Path(entry.name).unlink(missing_ok=True)
     return 0
 
 

@@ -9,6 +9,7 @@ import asyncpg
 import attrs
 import trio
 
+from jobping.errors import StoreUnavailable
 from jobping.events import Emit
 from jobping.store.connection import Connection, CountedConnection, Counters
 from jobping.store.faults import RERUN, store_error
@@ -87,7 +88,7 @@ class Worker:
         if not self._handed.done():
             self._handed.set_result(job)
         elif job is not None:
-            job.finish(store_error(ConnectionError("the connection was lost"), connected=False))
+            job.finish(StoreUnavailable("the connection was lost"))
 
     def interrupt(self, job: Job) -> None:
         """Stop the job's unit, whose caller has been cancelled; trio side."""
@@ -110,28 +111,33 @@ class Worker:
                 if job is None:
                     return
                 self._handed = asyncio.get_running_loop().create_future()
-                if job.withdrawn:
-                    job.finish()
-                else:
-                    await self._carry_out(job)
+                await self._carry_out(job)
                 self._refuse_open_transaction()
         finally:
             self.connection.terminate()
+            self._fail_handed()
 
     async def _carry_out(self, job: Job) -> None:
         job.state = JobState.RUNNING
         try:
+            if not job.withdrawn:
+                await self._capture(job)
+            if job.withdrawn:
+                await self._recover()
+        finally:
+            job.finish()
+
+    async def _capture(self, job: Job) -> None:
+        """Run the unit and keep what comes out of it for the caller of `Database.run` to raise."""
+        self.counters.units += 1
+        try:
             job.result = await self._attempt(job)
         except asyncio.CancelledError:
             if not job.withdrawn:
-                job.error = store_error(ConnectionError("the pool was closed"), connected=False)
+                job.error = StoreUnavailable("the pool was closed")
                 raise
-            await self._recover()
-        except Exception as error:  # handed over: the caller of `Database.run` raises it
+        except Exception as error:  # not handled here: the caller raises it
             job.error = store_error(error, connected=not self.connection.is_closed()) or error
-        finally:
-            self.counters.units += 1
-            job.finish()
 
     async def _attempt(self, job: Job) -> object:
         try:
@@ -156,6 +162,13 @@ class Worker:
         if not self.connection.is_closed() and self.connection.is_in_transaction():
             self.emit("bridge.complained", message="a unit left its transaction open", error=None)
             self.connection.terminate()
+
+    def _fail_handed(self) -> None:
+        """Wake the caller of a job that was handed over but never begun."""
+        if self._handed.done() and not self._handed.cancelled():
+            job = self._handed.result()
+            if job is not None and job.state is JobState.HANDED:
+                job.finish(StoreUnavailable("the connection was lost"))
 
     def _on_termination(self, _: object) -> None:
         if not self._handed.done():
