@@ -1,7 +1,6 @@
 """Boards of invented postings, the same for the same seed and time."""
 
 import datetime as dt
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -45,7 +44,7 @@ COMPANIES: Final = {
         Company(name="Atelier Brume", slug="atelierbrume", size=8, cities=_SOUTH),
     ),
     "smartrecruiters": (
-        Company(name="Meridian Retail", slug="MeridianRetail", size=112, cities=_NORTH + _SOUTH),
+        Company(name="Meridian Retail", slug="MeridianRetail", size=104, cities=_NORTH + _SOUTH),
         Company(name="Harbour Health", slug="HarbourHealth", size=11, cities=_WEST),
     ),
     "personio": (
@@ -55,12 +54,12 @@ COMPANIES: Final = {
 }
 """The companies with a board of their own."""
 GUEST: Final = Company(
-    name="Wanderlight Labs", slug="wanderlight", size=30, cities=_WEST + _ALPS, remote_share=1.0
+    name="Wanderlight Labs", slug="wanderlight", size=16, cities=_WEST + _ALPS, remote_share=1.0
 )
 """A company that is found at the job boards only."""
-FEEDS: Final = {"remoteok": 20, "jobicy": 24, "remotive": 16, "arbeitnow": 60}
+FEEDS: Final = {"remoteok": 16, "jobicy": 18, "remotive": 12, "arbeitnow": 40}
 """Postings that each job board lists, its own and some of the companies' boards."""
-JOBICY_BOARDS: Final = ("industry:marketing", "tag:data")
+JOBICY_BOARDS: Final = ("industry:engineering", "geo:germany")
 UNTITLED: Final = "fernhill"
 """The company whose last posting lacks its title and is rejected."""
 REPEATING: Final = "bergwerk"
@@ -125,7 +124,7 @@ def _feeds(offered: Sequence[Job], guests: Sequence[Job]) -> Iterable[tuple[Boar
         yield _feed(source, ALL, listed)
         if name == "jobicy":
             for slug in JOBICY_BOARDS:
-                yield _feed(source, slug, [job for job in listed if _is_of(job, slug)])
+                yield _feed(source, slug, [job for job in (*guests, *remote) if _is_of(job, slug)])
 
 
 def _feed(source: SourceName, slug: str, jobs: Iterable[Job]) -> tuple[Board, Content]:
@@ -133,9 +132,8 @@ def _feed(source: SourceName, slug: str, jobs: Iterable[Job]) -> tuple[Board, Co
 
 
 def _is_of(job: Job, slug: str) -> bool:
-    return job.role.department.lower() == slug.partition(":")[2]
+    return slug.partition(":")[2] in (job.role.department.lower(), job.city.country.lower())
 
 
 def _newest(jobs: Iterable[Job]) -> list[Job]:
-    unique = {job.number: job for job in itertools.chain(jobs)}
-    return sorted(unique.values(), key=lambda job: (job.posted_at, job.number), reverse=True)
+    return sorted(jobs, key=lambda job: (job.posted_at, job.number), reverse=True)
