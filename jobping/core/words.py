@@ -69,16 +69,18 @@ class Phrases:
     """Many phrases to look for at once.
 
     Attributes:
+        anchors: The longest word of each phrase.
         forms: Each phrase folded, with the set of its words, by its longest word.
     """
 
+    anchors: frozenset[str]
     forms: dict[str, tuple[tuple[str, frozenset[str]], ...]]
 
     def is_any_in(self, line: Line) -> bool:
         """Say whether the line holds one of the phrases as whole words."""
         return any(
             words <= line.words and form in line.text
-            for anchor in self.forms.keys() & line.words
+            for anchor in self.anchors & line.words
             for form, words in self.forms[anchor]
         )
 
@@ -124,7 +126,7 @@ def phrases(texts: Iterable[str]) -> Phrases:
         words = tokens(text)
         form, anchor = _form(words)
         found[anchor] = (*found.get(anchor, ()), (form, frozenset(words)))
-    return Phrases(forms=found)
+    return Phrases(anchors=frozenset(found), forms=found)
 
 
 def _form(row: list[str]) -> tuple[str, str]:
@@ -160,7 +162,7 @@ def _fold_text(text: str) -> bytes:
 
 _COMMON: Final = {
     f"&#{number};".encode(): _fold_text(chr(number))
-    for span in (range(0x80, 0x600), range(0x2000, 0x2300))
+    for span in (range(0x80, 0x250), range(0x300, 0x370), range(0x2000, 0x2100))
     for number in span
 }
 """European letters, accents and punctuation, folded once."""
