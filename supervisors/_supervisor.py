@@ -87,7 +87,7 @@ class _Slot:
     inner: "Supervisor | None" = None
     report: StopReport | None = None
     error: Exception | None = None
-    asked_at: float = 0.0
+    asked_at: float | None = None
 
 
 @attrs.define(eq=False)
@@ -198,7 +198,7 @@ class Supervisor:
         if isinstance(happening, Ended) and self._table.outcome is not None:
             if slot.report is not None:
                 self._stopped += slot.report.children
-            took = max(0.0, now - slot.asked_at) if slot.asked_at else 0.0
+            took = 0.0 if slot.asked_at is None else now - slot.asked_at
             self._stopped.append(StoppedChild(path=slot.path, exit=happening.exit, took=took))
 
     def _leave(self) -> None:
@@ -270,7 +270,7 @@ class Supervisor:
         spec = self._table.children[start.id].spec
         slot = self._slot(spec)
         slot.error = slot.report = None
-        slot.asked_at = 0.0
+        slot.asked_at = None
         if start.number > 1:
             slot.box.prepare_restart()
         slot.box.open()
@@ -307,7 +307,7 @@ class Supervisor:
         slot = self._slots[ask.id]
         if slot.incarnation is None:
             return
-        slot.asked_at = slot.asked_at or trio.current_time()
+        self._note_request(slot)
         self._show_state(ask.id)
         slot.incarnation.ask_to_stop()
         if slot.inner is not None:
@@ -317,10 +317,14 @@ class Supervisor:
         else:
             slot.box.halt()
 
+    def _note_request(self, slot: _Slot) -> None:
+        if slot.asked_at is None:
+            slot.asked_at = trio.current_time()
+
     def _cancel(self, id: str, cause: str, *, is_kill: bool) -> None:
         slot = self._slots[id]
         if slot.incarnation is not None:
-            slot.asked_at = slot.asked_at or trio.current_time()
+            self._note_request(slot)
             slot.incarnation.cancel(cause, is_kill=is_kill)
 
     def _report_stuck(self, id: str) -> None:
@@ -451,8 +455,8 @@ class Supervisor:
             grace_period: Seconds until everything is cancelled; None: as long as the children may.
 
         Returns:
-            What happened. Where cancelled children go on, it comes at the end of the grace period
-            and names them.
+            What happened. Where cancelled children go on, it names them: at the end of the grace
+            period, or when their `kill_timeout` is over after it.
         """
         self.request_stop(reason=reason, grace_period=grace_period)
         await self._is_over.wait()

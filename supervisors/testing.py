@@ -122,18 +122,13 @@ class ScriptedActor:
         """Do what the attributes and the cues say."""
         self.starts += 1
         self._cued = trio.Event()
-        try:
-            await self._begin(ctx)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._receive, ctx)
-                nursery.start_soon(self._watch_stop, ctx)
-                await self._cued.wait()
-                nursery.cancel_scope.cancel()
-        except trio.Cancelled:
-            if self.shield:
-                with trio.CancelScope(shield=True):
-                    await trio.sleep(self.shield)
-            raise
+        await self._begin(ctx)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._receive, ctx)
+            nursery.start_soon(self._watch_stop, ctx)
+            nursery.start_soon(self._hold_out)
+            await self._cued.wait()
+            nursery.cancel_scope.cancel()
         if self._cue is not None:
             cue, self._cue = self._cue, None
             cue()
@@ -154,3 +149,12 @@ class ScriptedActor:
         await ctx.stop_requested.wait()
         await trio.sleep(self.stop_delay)
         self._cued.set()
+
+    async def _hold_out(self) -> None:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            if not self._cued.is_set():
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(self.shield)
+            raise
