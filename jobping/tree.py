@@ -5,7 +5,6 @@ store, digest, matcher, ingest, cycle, degradation (one child per scraper domain
 """
 
 import math
-import os
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -226,7 +225,7 @@ def _digest(materials: Materials) -> DigestActor:
 def _matcher(materials: Materials, boxes: _Mailboxes) -> Matcher:
     stores = materials.stores
     return Matcher(
-        name=f"{socket.gethostname()}:{os.getpid()}",
+        name=f"{socket.gethostname()}:{materials.settings.state_dir}",
         postings=stores.postings,
         profiles=stores.profiles,
         matches=stores.matches,

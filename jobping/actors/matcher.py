@@ -32,7 +32,7 @@ class Matcher:
     """Ranks what is new for every profile, and everything recent for a new profile.
 
     Attributes:
-        name: This daemon's name in claims.
+        name: This daemon's name in claims, the same after a restart.
         search_within_s: How old news may be that a new profile's own search still finds.
     """
 
@@ -54,7 +54,8 @@ class Matcher:
                 delivery = await anext(ctx.inbox, None)
                 if delivery is None:
                     return
-            found = await self._search_for_new_profiles() + await self._match_pending()
+            found = await self._search_for_new_profiles()
+            found += await self._match_pending(ctx.stop_requested)
             if delivery is not None:
                 match delivery.message:
                     case MatchPending():
@@ -82,10 +83,14 @@ class Matcher:
             found += len(matches)
         return found
 
-    async def _match_pending(self) -> int:
+    async def _match_pending(self, stop_requested: trio.Event) -> int:
+        """Match what waits, batch by batch; a stop waits for one batch at most."""
         found = 0
         profiles = await self.profiles.all()
-        while claimed := await self.matches.claim(by=self.name, limit=BATCH, for_s=CLAIM_FOR_S):
+        while not stop_requested.is_set():
+            claimed = await self.matches.claim(by=self.name, limit=BATCH, for_s=CLAIM_FOR_S)
+            if not claimed:
+                break
             began = self.clock.monotonic()
             matches = await self._rank(profiles, claimed)
             done = [(posting.id, posting.version) for posting in claimed]

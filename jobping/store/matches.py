@@ -14,11 +14,12 @@ from jobping.store.bridge import Database
 from jobping.store.connection import Connection
 from jobping.store.rows import clean, matched_of, postings_of
 
-# Takes rows that nobody holds; short, and never waits for another matcher.
+# Takes rows that nobody else holds, what we held before a crash among them; short, and never waits
+# for another matcher.
 _CLAIM = """
 WITH free AS (
     SELECT posting_id FROM unmatched
-    WHERE claimed_until IS NULL OR claimed_until <= now()
+    WHERE claimed_until IS NULL OR claimed_until <= now() OR claimed_by = $1
     ORDER BY posting_id
     LIMIT $2
     FOR UPDATE SKIP LOCKED
@@ -162,7 +163,7 @@ class Matches:
         """Take unmatched postings that nobody else holds, the oldest first.
 
         Args:
-            by: Who claims, for the operator's eyes.
+            by: Who claims, the same after a restart; its own claims can be taken again at once.
             limit: Most postings taken.
             for_s: Seconds after which the claim lapses and anyone may take them again.
         """
