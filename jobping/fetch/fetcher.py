@@ -19,15 +19,8 @@ from jobping.errors import Blocked, MalformedPage
 from jobping.events import Emit
 from jobping.fetch.answers import FOREIGN, failure_of, is_page, redirect_of, refusal_of, shown
 from jobping.fetch.body import Body, body_for
-from jobping.fetch.network import (
-    CLOSE_SECONDS,
-    AddressRefused,
-    Connections,
-    Guard,
-    Resolve,
-    open_resolver,
-)
-from jobping.fetch.transport import OriginTransport
+from jobping.fetch.network import AddressRefused, Connections, Guard, Resolve, open_resolver
+from jobping.fetch.transport import CLOSE_SECONDS, OriginTransport
 from jobping.fetch.wire import MIB, FetchLimits, Framing, Phase, Wire
 
 OPERATION_SECONDS = 30.0
@@ -93,7 +86,8 @@ class Fetcher:
 
     async def rest(self, domain: Domain) -> None:
         """Close the idle connections of a network location, at the end of a walk."""
-        await self._transport.rest(domain)
+        self._transport.rest(domain)
+        await trio.lowlevel.checkpoint()
 
     def statistics(self) -> FetchStatistics:
         """Return the counts."""
@@ -256,6 +250,7 @@ async def _drain(response: httpx.Response, wire: Wire) -> None:
     """Read a body that nobody wants, so that its connection lives; give up early and quietly."""
     unread = wire.limits.drain_bytes
     with trio.move_on_after(wire.limits.drain_seconds):
+        await trio.lowlevel.checkpoint()
         try:
             async for chunk in response.aiter_raw():
                 unread -= len(chunk)

@@ -25,8 +25,6 @@ MAX_ADDRESSES = 8
 """Our choice: how many addresses of one answer are tried."""
 STAGGER_SECONDS = 0.25
 """RFC 8305 section 5, Connection Attempt Delay."""
-CLOSE_SECONDS = 1.0
-"""Our choice: how long a courteous close may take before the socket is simply closed."""
 
 
 class AddressRefused(Exception):
@@ -76,6 +74,7 @@ class Guard:
             OSError: The name does not resolve.
         """
         literal = _literal(host)
+        await trio.lowlevel.checkpoint()
         texts = (literal,) if literal else await self.resolve(host, port)
         found = tuple(dict.fromkeys(ipaddress.ip_address(text) for text in texts))
         if not found:
@@ -135,14 +134,16 @@ class Line(httpcore.AsyncNetworkBackend):
         )
         return self._stream
 
-    async def aclose(self) -> None:
-        """Close the socket, whatever became of the streams above, within a second."""
+    def close(self) -> None:
+        """Close the socket, whatever became of the streams above.
+
+        At once and without a TLS farewell, as HTTP allows (RFC 9112 section 9.8): nothing that can
+        be cancelled stands between an exchange's end and its socket's.
+        """
         stream, self._stream = self._stream, None
-        if stream is None:
-            return
-        self.guard.connections.open -= 1
-        with trio.move_on_after(CLOSE_SECONDS, shield=True):
-            await stream.close_transport()
+        if stream is not None:
+            self.guard.connections.open -= 1
+            stream.socket.close()
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -181,6 +182,7 @@ class CountingStream(httpcore.AsyncNetworkStream):
     ) -> None:
         """Write, and note it before the first byte leaves."""
         if not buffer:
+            await trio.lowlevel.checkpoint()
             return
         self.line.wire.begin_write()
         try:
@@ -214,16 +216,8 @@ class CountingStream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         """Close what httpcore has done with."""
-        await self.line.aclose()
-
-    async def close_transport(self) -> None:
-        """Close the socket; a TLS farewell is tried first."""
-        try:
-            await self.stream.aclose()
-        except trio.BrokenResourceError:
-            pass  # the peer was faster; Trio has closed the socket all the same
-        finally:
-            self.socket.close()
+        self.line.close()
+        await trio.lowlevel.checkpoint()
 
     def get_extra_info(self, info: str) -> object:
         """Answer what httpcore asks: the negotiated protocol, and whether bytes are waiting."""
@@ -254,6 +248,7 @@ async def connect_first(addresses: Sequence[Address], port: int) -> trio.socket.
     errors: list[OSError] = []
 
     async def attempt(address: Address, failed: trio.Event) -> None:
+        await trio.lowlevel.checkpoint()
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         try:
             candidate = trio.socket.socket(family, socket.SOCK_STREAM)

@@ -14,12 +14,15 @@ import trio
 
 from jobping.core.ids import Domain
 from jobping.errors import MalformedPage
-from jobping.fetch.network import CLOSE_SECONDS, Guard, Line
+from jobping.fetch.network import Guard, Line
 from jobping.fetch.wire import Framing, Phase, Wire
 
 Origin = tuple[str, Domain]
 LOCATION = "location"
 """Extension of a response: its Location fields, kept from httpx, which parses them and raises."""
+CLOSE_SECONDS = 1.0
+"""Our choice: how long httpcore may take to end an exchange; unshielded, a cancelled read would
+leave its connection active for ever."""
 MAX_PIECES = 20_000
 """Our choice: a body in chunks of one byte costs h11 some 20 us each; boards send kilobytes."""
 PIECES_PER_TURN = 256
@@ -56,14 +59,13 @@ class OriginTransport(httpx.AsyncBaseTransport):
             RuntimeError: Its origin is busy: two actors own one host.
         """
         wire: Wire = request.extensions["wire"]
-        slot = await self._take(wire, request.url)
+        slot = self._take(wire, request.url)
         answer: httpcore.Response | None = None
         try:
             answer = _checked(await slot.connection.handle_async_request(_core(request)), wire)
         finally:
             if answer is None:
-                with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                    await self._drop(slot)
+                self._drop(slot)
         wire.end_head(*_framing(answer, request.method))
         return httpx.Response(
             status_code=answer.status,
@@ -72,24 +74,25 @@ class OriginTransport(httpx.AsyncBaseTransport):
             extensions={**answer.extensions, LOCATION: _fields(answer, b"location")},
         )
 
-    async def rest(self, domain: Domain) -> None:
+    def rest(self, domain: Domain) -> None:
         """Close the idle connections of a network location."""
         for scheme in ("http", "https"):
             slot = self._slots.get((scheme, domain))
             if slot is not None and not slot.busy:
-                await self._drop(slot)
+                self._drop(slot)
 
     async def aclose(self) -> None:
         """Close every connection."""
         for slot in tuple(self._slots.values()):
-            await self._drop(slot)
+            self._drop(slot)
+        await trio.lowlevel.checkpoint()
 
-    async def _take(self, wire: Wire, url: httpx.URL) -> _Slot:
+    def _take(self, wire: Wire, url: httpx.URL) -> _Slot:
         slot = self._slots.get(wire.origin)
         if slot is not None and slot.busy:
             raise RuntimeError(f"second exchange on the connection of {wire.origin}")
         if slot is not None and not _is_reusable(slot.connection):
-            await self._drop(slot)
+            self._drop(slot)
             slot = None
         if slot is None:
             slot = self._slots[wire.origin] = self._connection(wire, url)
@@ -108,18 +111,18 @@ class OriginTransport(httpx.AsyncBaseTransport):
         )
         return _Slot(connection=connection, line=line)
 
-    async def settle(self, slot: _Slot) -> None:
+    def settle(self, slot: _Slot) -> None:
         """Keep the connection of an ended exchange if nothing is left on it, else close it."""
         if slot.connection.is_idle() and slot.line.wire.is_clean():
             slot.busy = False
         else:
-            await self._drop(slot)
+            self._drop(slot)
 
-    async def _drop(self, slot: _Slot) -> None:
+    def _drop(self, slot: _Slot) -> None:
         origin = slot.line.wire.origin
         if self._slots.get(origin) is slot:
             del self._slots[origin]
-        await slot.line.aclose()
+        slot.line.close()
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -140,9 +143,11 @@ class _AnswerStream(httpx.AsyncByteStream):
         wire.phase = Phase.DONE
 
     async def aclose(self) -> None:
-        with trio.move_on_after(CLOSE_SECONDS, shield=True):
-            await self.answer.aclose()
-            await self.transport.settle(self.slot)
+        try:
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self.answer.aclose()
+        finally:
+            self.transport.settle(self.slot)
 
 
 def _is_reusable(connection: httpcore.AsyncHTTPConnection) -> bool:
@@ -182,12 +187,28 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
+@attrs.define(eq=False)
+class _Content:
+    """A request's body as an iterator; a generator would be abandoned when a send is cancelled."""
+
+    _left: bytes
+
+    def __aiter__(self) -> "_Content":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        content, self._left = self._left, b""
+        return content
+
+
 def _core(request: httpx.Request) -> httpcore.Request:
     return httpcore.Request(
         method=request.method,
         url=_core_url(request.url),
         headers=request.headers.raw,
-        content=request.stream,
+        content=_Content(request.content),
         extensions=request.extensions,
     )
 

@@ -65,6 +65,7 @@ class FaultServer:
         requests: All that came in, in order.
         connections: Accepted so far.
         open: Accepted and not closed yet.
+        heard: Bytes received, in plain text.
         written: Bytes of answers handed to the kernel.
     """
 
@@ -75,6 +76,7 @@ class FaultServer:
     requests: list[Received] = attrs.field(factory=list)
     connections: int = 0
     open: int = 0
+    heard: int = 0
     written: int = 0
     _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
 
@@ -86,7 +88,7 @@ class FaultServer:
         return f"{self.scheme}://{self.domain}{path}"
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until it holds; asked again whenever a request comes or a connection ends."""
+        """Wait until it holds; asked again when bytes or a request come or a connection ends."""
         while not condition():
             await self._changed.park()
 
@@ -132,7 +134,10 @@ class _Counted(trio.abc.Stream):
         await self.stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return await self.stream.receive_some(max_bytes)
+        chunk = await self.stream.receive_some(max_bytes)
+        self.server.heard += len(chunk)
+        self.server._changed.unpark_all()
+        return chunk
 
     async def aclose(self) -> None:
         await self.stream.aclose()

@@ -4,6 +4,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -13,6 +14,7 @@ import trio
 from jobping.core.ids import Domain
 from jobping.core.page import Page, PageRequest
 from jobping.errors import Blocked, Unavailable, Unreached
+from jobping.fetch import Phase
 from jobping.fetch.network import MAX_ADDRESSES, Connections, Guard, connect_first
 from tests.doubles.asking import LOOPBACK, Recorder, error_of, open_test_fetcher, page_of
 from tests.doubles.certificates import Certificates, foreign_server
@@ -266,13 +268,18 @@ async def test_network_leaves_no_socket_after_cancelled_handshakes() -> None:
     try:
         async with open_fault_server(hang()) as server, open_test_fetcher() as fetcher:
             before = descriptors()
+            request = PageRequest(url=f"https://{server.domain}/")
+            hosts = frozenset({Domain(server.domain)})
             for _ in range(100):
-                request = PageRequest(url=f"https://{server.domain}/")
-                hosts = frozenset({Domain(server.domain)})
-                async with fetcher.exchange(request, hosts=hosts) as exchange:
-                    with trio.move_on_after(0.005):
-                        await exchange.run()
-                assert not exchange.sent
+                heard = server.heard
+                async with (
+                    fetcher.exchange(request, hosts=hosts) as exchange,
+                    trio.open_nursery() as nursery,
+                ):
+                    nursery.start_soon(exchange.run)
+                    await server.wait_until(partial(lambda before: server.heard > before, heard))
+                    nursery.cancel_scope.cancel()
+                assert (exchange.sent, exchange.phase) == (False, Phase.TLS)
             assert fetcher.statistics().open == 0
             assert server.connections == 100
             with trio.fail_after(2):

@@ -10,7 +10,7 @@ from jobping.core.addresses import domain_of, follow
 from jobping.core.ids import Domain
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.errors import Blocked, FetchError, MalformedPage, Unavailable, Unreached
-from jobping.fetch import Fetcher, FetchLimits
+from jobping.fetch import Fetcher, FetchLimits, Phase
 from tests.doubles.asking import ask, error_of, open_test_fetcher, page_of
 from tests.doubles.certificates import Certificates
 from tests.doubles.fault_server import (
@@ -261,6 +261,26 @@ async def test_transport_survives_a_broken_answer_and_asks_again(
         await page_of(fetcher, server.url())
     assert isinstance(error, Unavailable)
     assert error.failure is failure
+
+
+async def test_transport_abandons_nothing_when_a_send_is_cancelled() -> None:
+    async def deaf(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"
+    async with open_test_fetcher() as fetcher, trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, deaf, listeners)
+        request = PageRequest(url=url, method="POST", body=bytes(20_000_000))
+        hosts = frozenset({domain_of(url)})
+        async with fetcher.exchange(request, hosts=hosts) as exchange:
+            with trio.move_on_after(0.1) as scope:
+                await exchange.run()
+        assert scope.cancelled_caught
+        assert (exchange.sent, exchange.phase) == (True, Phase.SEND)
+        assert fetcher.statistics().open == 0
+        nursery.cancel_scope.cancel()
+    gc.collect()
 
 
 def chaos(dice: random.Random) -> Behaviour:
