@@ -125,7 +125,7 @@ class DigestActor:
         since: dt.datetime | None = None,
         selection: Selection | None = None,
     ) -> bool:
-        """Deliver a claimed digest on every way out; a failure gives its postings back."""
+        """Deliver a claimed digest on every way out; if none takes it, its postings go back."""
         began = self.clock.monotonic()
         outgoing = OutgoingDigest(
             message_id=claimed.message_id,
@@ -141,14 +141,18 @@ class DigestActor:
                 credits=self.credits,
             ),
         )
+        done: list[str] = []
         for way in self.deliveries:
             try:
                 with trio.fail_after(SEND_WITHIN_S):
                     await way.send(outgoing)
             except (DeliveryError, trio.TooSlowError) as error:
-                await self.digests.mark_failed(claimed.id, f"{way.name}: {error}")
                 self._say_failed(claimed, way.name, str(error))
-                return False
+            else:
+                done.append(way.name)
+        if self.deliveries and not done:
+            await self.digests.mark_failed(claimed.id, "no delivery took it")
+            return False
         await self.digests.mark_sent(claimed.id)
         self.emit(
             "digest.sent",
@@ -156,7 +160,7 @@ class DigestActor:
             profile=claimed.profile.id,
             period=claimed.period,
             items=len(claimed.items),
-            delivery=[way.name for way in self.deliveries],
+            delivery=done,
             duration_s=self.clock.monotonic() - began,
         )
         return True
