@@ -13,7 +13,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from supervisors._events import DeadLetter, DeadLetterCause, Hook, MailboxHigh, ignore_event
 from supervisors._mailbox import Drain, MailboxStatistics, OnRestart, Overflow
-from supervisors._states import ChildState, Exit
+from supervisors._states import ChildState, Exit, ExitKind
 from supervisors.errors import ActorError, ActorStopped, MailboxFull, SupervisionError
 
 
@@ -89,6 +89,16 @@ class Envelope:
         return type(self.message).__qualname__
 
 
+class _End:
+    """The final end that some wait for."""
+
+    __slots__ = ("event", "exit")
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.exit = Exit(kind=ExitKind.SHUTDOWN)
+
+
 asked_through: ContextVar[tuple["Box", ...]] = ContextVar("asked_through", default=())
 """The actors that wait for an answer of this task, itself last: what makes a cycle visible."""
 
@@ -154,7 +164,7 @@ class Box:
         self._is_halted = False
         self._is_closing = False
         self._is_high = False
-        self._ended: trio.Event | None = None
+        self._ended: _End | None = None
         self.path = ""
         self.emit: Hook = ignore_event
         self.state = ChildState.DOWN
@@ -317,7 +327,6 @@ class Box:
         """Begin an incarnation: messages are taken again, also after a final end."""
         self._is_halted = self._is_closing = False
         self.final = None
-        self._ended = None
 
     def halt(self) -> None:
         """Let the actor end after the message in hand; senders notice nothing."""
@@ -370,15 +379,19 @@ class Box:
         self._refuse_senders()
         self._bury_queue(DeadLetterCause.STOPPED)
         if self._ended is not None:
-            self._ended.set()
+            self._ended.exit = exit
+            self._ended.event.set()
+            self._ended = None
 
     async def wait_closed(self) -> Exit:
-        """Wait for the actor's final end."""
-        while self.final is None:
-            if self._ended is None:
-                self._ended = trio.Event()
-            await self._ended.wait()
-        return self.final
+        """Wait for the actor's final end; that of now, should it be started again by request."""
+        if self.final is not None:
+            return self.final
+        if self._ended is None:
+            self._ended = _End()
+        end = self._ended
+        await end.event.wait()
+        return end.exit
 
     def depth(self) -> int:
         """Return how many messages wait."""

@@ -23,6 +23,7 @@ class Incarnation:
     Attributes:
         run_actor: What the child does.
         on_end: Called once, with the end and the error itself.
+        on_last_words: Called in its stead where something passes that ends the whole tree.
         is_stop_asked: Whether somebody asked it to stop.
         kill_cause: Why it was cancelled for overrunning its time; None if it was not.
     """
@@ -31,6 +32,7 @@ class Incarnation:
     running: Running
     run_actor: Callable[[Running], Awaitable[None]]
     on_end: Callable[[Ended, Exception | None], None]
+    on_last_words: Callable[[Ended], None]
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     is_stop_asked: bool = False
     kill_cause: str | None = None
@@ -60,10 +62,13 @@ class Incarnation:
         if isinstance(rest, BaseExceptionGroup) and not _is_cancelled_outside():
             stray, rest = rest.split(trio.Cancelled)
             is_stray = stray is not None
-        if rest is None or error is not None:
-            self._report(error, is_stray=is_stray)
-        if rest is not None:
-            raise rest
+        if rest is None:
+            ended, bare = self._end(error, is_stray=is_stray)
+            self.on_end(ended, bare)
+            return
+        if error is not None:
+            self.on_last_words(self._end(error, is_stray=is_stray)[0])
+        raise rest
 
     def ask_to_stop(self) -> None:
         """Set the event that the actor watches."""
@@ -82,21 +87,19 @@ class Incarnation:
         """Return where its tasks are."""
         return "" if self.task is None else "\n".join(_stacks(self.task))[-_TEXT_LIMIT:]
 
-    def _report(self, error: Exception | None, *, is_stray: bool) -> None:
+    def _end(self, error: Exception | None, *, is_stray: bool) -> tuple[Ended, Exception | None]:
         bare = None if error is None else _unwrap(error)
         exit = self._classify(bare, error, is_stray=is_stray)
         is_crash = exit.kind is ExitKind.ABNORMAL and bare is not None
         lost = self.running.box.end(bare if is_crash else None)
-        self.on_end(
-            Ended(
-                id=self.id,
-                number=self.running.number,
-                exit=attrs.evolve(exit, last_message=lost),
-                is_ignored=isinstance(bare, IgnoreStart) and not self.running.is_ready,
-                depth=self.running.box.depth(),
-            ),
-            bare,
+        ended = Ended(
+            id=self.id,
+            number=self.running.number,
+            exit=attrs.evolve(exit, last_message=lost),
+            is_ignored=isinstance(bare, IgnoreStart) and not self.running.is_ready,
+            depth=self.running.box.depth(),
         )
+        return ended, bare
 
     def _classify(self, bare: Exception | None, error: Exception | None, *, is_stray: bool) -> Exit:
         match bare:

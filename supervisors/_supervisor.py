@@ -148,6 +148,7 @@ class Supervisor:
         self._stop: StopAll | None = None
         self._stop_asked_at = 0.0
         self._stopped: list[StoppedChild] = []
+        self._last_words: list[Ended] = []
         self._outcome: Outcome | None = None
         self._is_claimed = False
         self._is_over = trio.Event()
@@ -205,7 +206,7 @@ class Supervisor:
         """End what a cancellation from outside has left open; after an ordered end, nothing is."""
         if self._outcome is None:
             self._step(StopAll(reason="cancelled", deadline=math.inf, is_final=False))
-            for happening in self._turns.left():
+            for happening in (*self._turns.left(), *self._last_words):
                 if isinstance(happening, Ended):
                     self._step(happening)
             for slot in self._slots.values():
@@ -284,6 +285,7 @@ class Supervisor:
             running=running,
             run_actor=self._runner(slot, spec),
             on_end=partial(self._on_end, slot),
+            on_last_words=self._last_words.append,
         )
         self._show_state(start.id)
         self._nursery.start_soon(slot.incarnation.run, name=slot.path)
@@ -348,6 +350,7 @@ class Supervisor:
         if slot.error is not None:
             forget_frames(slot.error)
         self._step(Judged(id=consult.id, exited=consult.exited, verdict=verdict))
+        self._show_state(consult.id)
         if not isinstance(self._table.outcome, GaveUp):
             slot.error = None
 
@@ -387,9 +390,9 @@ class Supervisor:
         return slot
 
     def _show_state(self, id: str) -> None:
-        child = self._table.children.get(id)
-        if child is not None:
-            self._slots[id].box.state = child.state
+        child, slot = self._table.children.get(id), self._slots.get(id)
+        if child is not None and slot is not None:
+            slot.box.state = child.state
 
     # Requests from other tasks
 
