@@ -190,11 +190,11 @@ class Database:
         if session is None:
             raise StoreUnavailable("the database is not open")
         job = Job(unit=lambda connection: unit(connection, *args, **kwargs))
-        ticket = session.submit(job)
+        session.submit(job)
         try:
             await job.finished.wait()
         except trio.Cancelled:
-            await session.withdraw(ticket, job)
+            await session.withdraw(job)
             raise
         if job.error is not None:
             raise job.error
@@ -296,20 +296,20 @@ class _Session:
     _closing: trio.Event = attrs.field(factory=trio.Event, init=False)
     _all_gone: trio.Event = attrs.field(factory=trio.Event, init=False)
 
-    def submit(self, job: Job) -> Ticket:
+    def submit(self, job: Job) -> None:
         """Queue a job, or hand it over at once."""
-        ticket = Ticket(self._next_ticket)
+        job.ticket = ticket = Ticket(self._next_ticket)
         self._next_ticket += 1
         self._jobs[ticket] = job
         self._perform(self.pool.submit(ticket, self._now()))
         if job.state is JobState.QUEUED:
             self._nudge.set()
-        return ticket
 
-    async def withdraw(self, ticket: Ticket, job: Job) -> None:
+    async def withdraw(self, job: Job) -> None:
         """Give up a job whose caller has been cancelled; returns after at most `CANCEL_GRACE_S`."""
-        if self.pool.withdraw(ticket):
-            del self._jobs[ticket]
+        if job.ticket in self._jobs:
+            self.pool.withdraw(job.ticket)
+            del self._jobs[job.ticket]
             return
         if job.worker is None or job.state is JobState.FINISHED:
             return
@@ -318,6 +318,18 @@ class _Session:
             await job.finished.wait()
         if not job.finished.is_set():
             job.worker.terminate()
+
+    def on_free(self, worker: Worker) -> None:
+        """Take note that a connection is there, or has answered."""
+        self._perform(self.pool.freed(worker.slot, self._now()))
+
+    def take_back(self, job: Job) -> None:
+        """Queue a job again whose unit never began; a sign of life needs no second attempt."""
+        if job.withdrawn or job.ticket is None:
+            job.finish()
+            return
+        job.state, job.worker = JobState.QUEUED, None
+        self.submit(job)
 
     async def serve(
         self, statistics: Callable[[], PoolStatistics], task_status: trio.TaskStatus[None]
@@ -398,15 +410,13 @@ class _Session:
         self.counters.opened += 1
         self._nudge.set()
         self._workers[slot] = worker = Worker(
+            slot=slot,
             connection=connection,
             counters=self.counters,
-            free=functools.partial(self._on_free, slot),
+            keeper=self,
             emit=self.emit,
         )
         await worker.work()
-
-    def _on_free(self, slot: SlotId, _: Worker) -> None:
-        self._perform(self.pool.freed(slot, self._now()))
 
     def _perform(self, actions: tuple[Action, ...]) -> None:
         for action in actions:

@@ -13,6 +13,7 @@ from jobping.errors import StoreUnavailable
 from jobping.events import Emit
 from jobping.store.connection import Connection, CountedConnection, Counters
 from jobping.store.faults import RERUN, store_error
+from jobping.store.pool import SlotId, Ticket
 
 
 class JobState(enum.Enum):
@@ -29,11 +30,13 @@ class Job:
     """One call of `Database.run`, shared by the caller (trio side) and its worker (asyncio side).
 
     Attributes:
+        ticket: Its number in the pool's queue; a sign of life that the pool asks for has none.
         withdrawn: The caller was cancelled and takes no answer.
         finished: Set when `result` or `error` is there, or nothing will come.
     """
 
     unit: Callable[[Connection], Awaitable[object]]
+    ticket: Ticket | None = None
     state: JobState = JobState.QUEUED
     worker: "Worker | None" = None
     withdrawn: bool = False
@@ -53,11 +56,14 @@ async def ask_for_life(connection: Connection) -> None:
     await connection.fetchval("SELECT 1")
 
 
-class Free(Protocol):
-    """Told that a worker can take a job; it may hand over the next one at once."""
+class Keeper(Protocol):
+    """Who gives a worker its jobs; both methods may be called from the asyncio side."""
 
-    def __call__(self, worker: "Worker", /) -> None:
-        """Take note."""
+    def on_free(self, worker: "Worker") -> None:
+        """Take note that a job can be handed over; it may be done at once."""
+
+    def take_back(self, job: Job) -> None:
+        """Find another worker for a job whose connection ended before its unit began."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -65,12 +71,13 @@ class Worker:
     """Owns one connection; everything here but `hand`, `interrupt` and `terminate` is asyncio side.
 
     Attributes:
-        free: Called whenever the worker can take a job.
+        slot: Its number in the pool.
     """
 
+    slot: SlotId
     connection: "asyncpg.Connection[asyncpg.Record]"
     counters: Counters
-    free: Free
+    keeper: Keeper
     emit: Emit
     _handed: "asyncio.Future[Job | None]" = attrs.field(init=False)
     _task: "asyncio.Task[object] | None" = attrs.field(default=None, init=False)
@@ -83,12 +90,13 @@ class Worker:
 
     def hand(self, job: Job | None) -> None:
         """Give the free worker its next job, or None to end it; any side."""
+        if self._handed.done():
+            if job is not None:
+                self.keeper.take_back(job)
+            return
         if job is not None:
             job.state, job.worker = JobState.HANDED, self
-        if not self._handed.done():
-            self._handed.set_result(job)
-        elif job is not None:
-            job.finish(StoreUnavailable("the connection was lost"))
+        self._handed.set_result(job)
 
     def interrupt(self, job: Job) -> None:
         """Stop the job's unit, whose caller has been cancelled; trio side."""
@@ -106,16 +114,16 @@ class Worker:
         self.connection.add_termination_listener(self._on_termination)
         try:
             while not self.connection.is_closed():
-                self.free(self)
+                self.keeper.on_free(self)
                 job = await self._handed
-                if job is None:
+                if job is None or self.connection.is_closed():
                     return
                 self._handed = asyncio.get_running_loop().create_future()
                 await self._carry_out(job)
                 self._refuse_open_transaction()
         finally:
             self.connection.terminate()
-            self._fail_handed()
+            self._give_back()
 
     async def _carry_out(self, job: Job) -> None:
         job.state = JobState.RUNNING
@@ -163,12 +171,12 @@ class Worker:
             self.emit("bridge.complained", message="a unit left its transaction open", error=None)
             self.connection.terminate()
 
-    def _fail_handed(self) -> None:
-        """Wake the caller of a job that was handed over but never begun."""
+    def _give_back(self) -> None:
+        """Return a job that was handed over but never begun."""
         if self._handed.done() and not self._handed.cancelled():
             job = self._handed.result()
             if job is not None and job.state is JobState.HANDED:
-                job.finish(StoreUnavailable("the connection was lost"))
+                self.keeper.take_back(job)
 
     def _on_termination(self, _: object) -> None:
         if not self._handed.done():

