@@ -33,8 +33,15 @@ class Watchdog:
     The thread needs no clock: its timers wait.
     """
 
-    def __init__(self, budget: float, leave: Callable[[], None] = _leave_process) -> None:
+    def __init__(
+        self,
+        budget: float,
+        *,
+        forced_exit_after: float = FORCED_EXIT_AFTER,
+        leave: Callable[[], None] = _leave_process,
+    ) -> None:
         self._budget = budget
+        self._forced_exit_after = forced_exit_after
         self._leave = leave
         self._words: queue.SimpleQueue[_Word] = queue.SimpleQueue()
         self._timers: list[threading.Timer] = []
@@ -59,9 +66,9 @@ class Watchdog:
                 self._disarm()
                 return
             if count == 1:
-                self._arm(self._budget + FORCED_EXIT_AFTER)
+                self._arm(self._budget + self._forced_exit_after)
             elif count == 2:
-                self._arm(FORCED_EXIT_AFTER)
+                self._arm(self._forced_exit_after)
         self._leave()
 
     def _arm(self, seconds: float) -> None:
