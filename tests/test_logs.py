@@ -348,6 +348,18 @@ def test_terminal_gets_columns_and_human_values(pipe: Pipe) -> None:
     ]
 
 
+def test_long_line_for_people_leaves_out_what_is_zero(pipe: Pipe) -> None:
+    counts = {"new": 3, "changed": 0, "unchanged": 0, "duplicate": 0, "rejected": 0, "news": 0}
+    with open_log(
+        LogConfig(colour=False), stream=End(pipe.writer, terminal=True), journal=False
+    ) as log:
+        log.emit("scraper.polled", source="a", board="b", tier="c", seen=3, bytes=9, **counts)
+        log.emit("daemon.stopped", code=0)
+    text = os.read(pipe.reader, 65536).decode().splitlines()
+    assert text[0].endswith("scraper.polled        source=a board=b tier=c seen=3 bytes=9B new=3")
+    assert text[1].endswith("daemon.stopped        code=0")
+
+
 def test_colours_are_used_only_on_a_terminal_that_wants_them(pipe: Pipe, tmp_path: Path) -> None:
     for form, colour, terminal in [
         (Form.AUTO, True, True),

@@ -100,6 +100,7 @@ class Emitter:
 
 
 _LEVELS = frozenset({*LEVELS, None})
+_VERSIONS: Mapping[object, int] = {kind.name: kind.version for kind in EVENTS}
 _RESERVED = frozenset(ENVELOPE) - {"actor"} | {"self", "uncatalogued", "cut"}
 _FIELDS: Mapping[str, frozenset[str]] = {
     kind.name: frozenset({*kind.fields, "actor"}) for kind in EVENTS
@@ -164,12 +165,11 @@ def _envelope(run: str) -> Callable[[object, str, _Fields], _Fields]:
     seq = itertools.count(1)
 
     def add(_logger: object, level: str, fields: _Fields) -> _Fields:
-        event = str(fields.pop("event"))
-        kind = CATALOGUE.get(event)
+        event = fields.pop("event")
         return {
             "ts": utc_us(),
             "event": event,
-            "v": kind.version if kind else 0,
+            "v": _VERSIONS.get(event, 0),
             "level": level,
             "actor": fields.pop("actor", None),
             "run": run,

@@ -9,13 +9,16 @@ from jobping.logs._lines import foreign, mask
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "1;31"}
 _HIDDEN = frozenset({"ts", "event", "v", "level", "actor", "run", "seq"})
 _EVENT_WIDTH = 21
+_FEW = 10
+"""A line of more fields leaves out those that are zero (our choice)."""
 _VALUE_WIDTH = 240
 
 
 def render(fields: Mapping[str, object], *, colour: bool) -> bytes:
     """Return one line, or several where a value has several, without the last line end."""
     level, event = str(fields["level"]), str(fields["event"])
-    shown = [(key, value) for key, value in fields.items() if key not in _HIDDEN and _says(value)]
+    free = [(key, value) for key, value in fields.items() if key not in _HIDDEN and _says(value)]
+    shown = [(key, value) for key, value in free if len(free) <= _FEW or not _is_zero(value)]
     pairs = [(key, _text(key, value)) for key, value in shown if not _is_block(value)]
     blocks = [str(value) for _key, value in shown if _is_block(value)]
     head = [
@@ -30,6 +33,10 @@ def render(fields: Mapping[str, object], *, colour: bool) -> bytes:
 
 def _says(value: object) -> bool:
     return value is not None and value != "" and value != [] and value != () and value != {}
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 0.005
 
 
 def _is_block(value: object) -> bool:
@@ -65,7 +72,8 @@ def _text(key: str, value: object) -> str:
 
 def _quoted(text: str) -> str:
     text = printable(text, _VALUE_WIDTH)
-    return f'"{text}"' if " " in text or not text else text
+    quote = "'" if '"' in text else '"'
+    return f"{quote}{text}{quote}" if " " in text or not text else text
 
 
 def _size(count: int) -> str:

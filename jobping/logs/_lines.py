@@ -20,7 +20,7 @@ _UNSAFE = re.compile(
 
 _URL_USER = re.compile(rb"(://)[^/?#\s\"\\]*@")
 _TOKEN = re.compile(rb"\bsk-[A-Za-z0-9_-]{6,}")
-_BEARER = re.compile(rb"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}")
+_BEARER = re.compile(rb"\b([Bb]earer\s+)[A-Za-z0-9._~+/=-]{6,}")
 _QUERY = re.compile(
     rb"(?i)\b((?:api_?key|app_?id|app_?key|(?:access_)?token|key|secret|signature|pass(?:word|wd)?)"
     rb"\s*=\s*)(?:'[^']*'|[^&\s\"'\\#;,]+)"
@@ -39,7 +39,7 @@ def mask(text: bytes) -> bytes:
         text = _TOKEN.sub(b"sk-***", text)
     if b"=" in text:
         text = _QUERY.sub(rb"\1***", text)
-    if b"earer" in text or b"EARER" in text:
+    if b"earer" in text:
         text = _BEARER.sub(rb"\1***", text)
     return text
 

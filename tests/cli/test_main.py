@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import re
@@ -263,11 +264,13 @@ def test_closed_stdout_causes_no_traceback() -> None:
     assert process.returncode == 0
 
 
-def test_interrupt_ends_a_command_quietly_as_a_shell_expects() -> None:
+def test_interrupt_ends_a_command_quietly_as_a_shell_expects(config: Path) -> None:
+    boards = (f"[[board]]\nsource = 'greenhouse'\nslug = 'acme{n}'\n" for n in range(200))
+    config.write_text("".join(boards))
     reader, writer = os.pipe()
     room = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     with subprocess.Popen(
-        [sys.executable, "-m", "jobping", "sources", "--json"],
+        [sys.executable, "-m", "jobping", "config", "show", "--config", str(config)],
         stdout=writer,
         stderr=subprocess.PIPE,
         cwd=ROOT,

@@ -25,11 +25,12 @@ def on_terminal(show: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> st
         patch.setenv("COLUMNS", "60")
         patch.setenv("TERM", "xterm")
         show()
-        terminal.flush()
-        text = os.read(ours, 65536).decode()
-    with contextlib.suppress(OSError):
-        os.close(ours)
-    return text
+    written = b""
+    with contextlib.suppress(OSError):  # the other end is closed: all is read
+        while part := os.read(ours, 65536):
+            written += part
+    os.close(ours)
+    return written.decode()
 
 
 def test_table_is_plain_and_aligned_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:

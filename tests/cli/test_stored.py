@@ -1,0 +1,207 @@
+"""The commands that read and write the database, on a real one."""
+
+import datetime as dt
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from jobping.cli import main
+from jobping.core.board import Board
+from jobping.core.ids import Domain, ExternalId, SourceName
+from jobping.core.match import Match
+from jobping.core.posting import Location, PostingDraft
+from jobping.core.profile import Profile
+from jobping.daemon import Stores, open_stores
+from jobping.settings import load
+from jobping.store.bridge import Dsn
+
+ROOT = Path(__file__).parents[2]
+NOW = dt.datetime.now(dt.UTC)
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(
+    dsn: Dsn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Call:
+    """Run a command in this process, on a database of this test."""
+    for name in ("JOBPING_CONFIG", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("JOBPING_DATABASE_URL", dsn.url)
+    monkeypatch.setenv("JOBPING_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def draft(number: int, title: str) -> PostingDraft:
+    return PostingDraft(
+        source=SourceName("greenhouse"),
+        external_id=ExternalId(str(number)),
+        title=title,
+        company="Acme \u202eGmbH",
+        url=f"https://boards.greenhouse.io/acme/jobs/{number}",
+        locations=(Location(raw="Berlin", city="Berlin", country="DE"),),
+        description="We write Python.",
+        posted_at=NOW - dt.timedelta(days=2),
+        source_digest=bytes([number]) * 16,
+    )
+
+
+async def _fill(titles: tuple[str, ...]) -> None:
+    async with open_stores(load(), lambda *_event, **_fields: None) as stores:
+        board = await stores.boards.add(
+            Board(source=SourceName("greenhouse"), slug="acme"), Domain("boards-api.greenhouse.io")
+        )
+        drafts = [draft(number, title) for number, title in enumerate(titles)]
+        digests = [item.source_digest for item in drafts]
+        await stores.postings.store(
+            board.id, drafts, digests, [None] * len(drafts), news_after=None
+        )
+        await _match(stores)
+
+
+async def _match(stores: Stores) -> None:
+    profile = await stores.profiles.add(Profile(name="me", words=("developer",)))
+    found = await stores.postings.search("developer", limit=10)
+    matches = [
+        Match(
+            profile_id=profile.id,
+            posting_id=posting.id,
+            posting_version=posting.version,
+            score=90 - n,
+            origin="local",
+            reason=f"reason {n}",
+        )
+        for n, posting in enumerate(found)
+    ]
+    await stores.matches.record_search(profile.id, profile.version, matches)
+
+
+def test_board_is_added_listed_and_removed(call: Call) -> None:
+    code, out, _err = call("board", "add", "greenhouse", "acme", "--company", "Acme GmbH")
+    assert (code, out) == (0, "greenhouse acme: added; polled every 1 h\n")
+    code, out, _err = call("board", "list")
+    assert code == 0
+    assert re.search(r"^greenhouse +acme +Acme GmbH +command +- +now +- +0$", out, re.MULTILINE)
+    _code, out, _err = call("board", "list", "--json")
+    (added,) = (row for row in json.loads(out) if row["slug"] == "acme")
+    assert (added["domain"], added["origin"]) == ("boards-api.greenhouse.io", "command")
+    assert call("board", "remove", "greenhouse", "acme")[0] == 0
+    assert "acme" not in call("board", "list")[1]
+
+
+def test_board_that_is_there_or_not_there_exits_1_with_the_reason(call: Call) -> None:
+    call("board", "add", "greenhouse", "acme")
+    code, out, err = call("board", "add", "greenhouse", "acme")
+    assert (code, out) == (1, "")
+    assert err.startswith("jobping: board greenhouse/acme is there already")
+    code, _out, err = call("board", "remove", "greenhouse", "other")
+    assert code == 1
+    assert err.startswith("jobping: no board greenhouse/other")
+
+
+def test_profile_is_added_shown_and_removed(call: Call) -> None:
+    assert call("profile", "add", "me", "--words", "python", "--levels", "entry")[0] == 0
+    code, out, _err = call("profile", "show", "me")
+    assert code == 0
+    shown = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in out.splitlines())
+    assert (shown["words"], shown["levels"], shown["from"]) == ("python", "entry", "command")
+    _code, out, _err = call("profile", "show", "me", "--json")
+    assert json.loads(out)["words"] == ["python"]
+    assert "me" in call("profile", "list")[1]
+    assert call("profile", "remove", "me")[0] == 0
+    code, _out, err = call("profile", "show", "me")
+    assert code == 64
+    assert err.startswith("jobping: no profile is called 'me'; there are: ")
+
+
+def test_postings_are_found_and_printed_without_the_tricks_of_strangers(call: Call) -> None:
+    trio.run(_fill, ("Python\x1b[2J Developer", "Baker"))
+    code, out, _err = call("jobs", "search", "python developer")
+    assert code == 0
+    assert out.splitlines()[1].startswith("Python [2J Developer  Acme GmbH  Berlin  2 d ago")
+    assert "Baker" not in out
+    _code, out, _err = call("jobs", "search", "baker", "--json")
+    assert [row["title"] for row in json.loads(out)] == ["Baker"]
+    assert call("jobs", "search", "'; DROP TABLE posting; --")[1] == "nothing found\n"
+
+
+def test_matches_and_digest_preview_show_what_fits_best_first(call: Call) -> None:
+    trio.run(_fill, ("Go Developer", "Java Developer", "Baker"))
+    code, out, _err = call("matches", "me")
+    assert code == 0
+    scores = re.findall(r"^ +(\d+)  (?:Go|Java) Developer", out, re.MULTILINE)
+    assert scores == ["90", "89"]
+    _code, out, _err = call("matches", "me", "--json", "--limit", "1")
+    (best,) = json.loads(out)
+    assert (best["score"], best["reason"], best["sent_at"]) == (90, "reason 0", None)
+    code, text, _err = call("digest", "preview", "me")
+    assert code == 0
+    assert "Go Developer" in text
+    assert "Baker" not in text
+    _code, page, _err = call("digest", "preview", "me", "--html")
+    assert page.lower().startswith("<!doctype html>")
+
+
+async def _configure() -> None:
+    """Do what a daemon with a configuration file does at its start."""
+    async with open_stores(load(), lambda *_event, **_fields: None) as stores:
+        board = Board(source=SourceName("lever"), slug="acme")
+        await stores.boards.sync([(board, Domain("api.lever.co"))], [], use_defaults=None)
+        await stores.profiles.sync([Profile(name="filed")])
+
+
+def test_command_without_the_file_of_the_daemon_leaves_its_boards_and_profiles(call: Call) -> None:
+    trio.run(_configure)
+    _code, out, _err = call("board", "list", "--json")
+    assert [(row["slug"], row["origin"]) for row in json.loads(out)] == [("acme", "file")]
+    _code, out, _err = call("profile", "list", "--json")
+    assert [(row["name"], row["from"]) for row in json.loads(out)] == [("filed", "file")]
+
+
+def test_database_shell_runs_psql_on_the_database(dsn: Dsn, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "jobping", "db", "shell", "--", "-AXtc", "SELECT 6 * 7"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "JOBPING_DATABASE_URL": dsn.url,
+            "JOBPING_STATE_DIR": str(tmp_path),
+        },
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "42\n", "")
+
+
+def test_database_that_cannot_be_reached_exits_69_without_a_traceback(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "jobping", "board", "list"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "JOBPING_DATABASE_URL": "postgresql://me:s3cret@127.0.0.1:1/x",
+        },
+    )
+    assert ended.returncode == 69
+    assert ended.stderr.startswith("jobping: the database cannot be reached:\n  ")
+    assert "Traceback" not in ended.stderr
+    assert "s3cret" not in ended.stderr
