@@ -197,6 +197,7 @@ class _Content:
         return self
 
     async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
         if not self._left:
             raise StopAsyncIteration
         content, self._left = self._left, b""
