@@ -17,7 +17,8 @@ from supervisors import Context, Ref
 
 NETWORK_FAULTS = frozenset({"dns", "connect"})
 UNREACHED_DOMAINS = 3  # fewer may be the sites' own fault
-ANSWER_WITHIN_S = 60.0  # matching or sending all that waits; our choice
+SETTLE_S = 2.0  # the other domains' first failures come in meanwhile
+ANSWER_WITHIN_S = 300.0  # matching or sending all that waits; our choice
 
 
 @attrs.define(kw_only=True)
@@ -41,15 +42,21 @@ class Cycle:
     _few: int = attrs.field(default=UNREACHED_DOMAINS, init=False)
     _polled: int = attrs.field(default=0, init=False)
     _unreached: set[Domain] = attrs.field(factory=set, init=False)
-    _answered: bool = attrs.field(default=False, init=False)
+    _lost: trio.Event = attrs.field(factory=trio.Event, init=False)
     _said_lost: bool = attrs.field(default=False, init=False)
 
     async def run(self, ctx: Context[BoardPolled]) -> None:
         """Count polls until none is missing or the patience ends; then only watch the network."""
         due = await self.due_boards()
-        self._few = min(UNREACHED_DOMAINS, len({row.domain for row in due}))
         self._waiting = {row.id: f"{row.board.source}/{row.board.slug}" for row in due}
+        self._few = min(UNREACHED_DOMAINS, len({row.domain for row in due}))
         ctx.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._say_lost)
+            await self._follow(ctx)
+            nursery.cancel_scope.cancel()
+
+    async def _follow(self, ctx: Context[BoardPolled]) -> None:
         with trio.move_on_after(self.patience_s):
             while self._waiting:
                 delivery = await anext(ctx.inbox, None)
@@ -66,24 +73,29 @@ class Cycle:
             self._polled += polled.ok
             if not polled.ok:
                 self._failed.append(f"{name} ({polled.fault})")
-        self._watch_network(polled)
-
-    def _watch_network(self, polled: BoardPolled) -> None:
-        if polled.fault not in NETWORK_FAULTS:
-            self._answered = True
+        if polled.fault in NETWORK_FAULTS:
+            self._unreached.add(polled.domain)
+            if len(self._unreached) >= self._few:
+                self._lost.set()
+        else:
             self._unreached.clear()
             if self._said_lost:
                 self._said_lost = False
                 self.emit("network.regained", domain=polled.domain)
-            return
-        self._unreached.add(polled.domain)
-        if not self._said_lost and len(self._unreached) >= max(1, self._few):
-            self._said_lost = True
-            self.emit(
-                "network.lost",
-                domains=sorted(self._unreached),
-                hint="`jobping demo` shows everything without a network",
-            )
+
+    async def _say_lost(self) -> None:
+        """Say in one line what cannot be reached, once the first failures have come in."""
+        while True:
+            await self._lost.wait()
+            await trio.sleep(SETTLE_S)
+            if self._unreached and not self._said_lost:
+                self._said_lost = True
+                self.emit(
+                    "network.lost",
+                    domains=sorted(self._unreached),
+                    hint="`jobping demo` shows everything without a network",
+                )
+            self._lost = trio.Event()
 
     async def _end(self) -> None:
         await self.matcher.ask(MatchPending(), within=ANSWER_WITHIN_S)

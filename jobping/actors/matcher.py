@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import attrs
 import trio
 
-from jobping.actors.messages import MatcherMessage, MatchesRecorded, MatchPending, PostingsStored
+from jobping.actors.messages import MatcherMessage, MatchesRecorded, MatchPending
 from jobping.clock import Clock
 from jobping.core.match import Match
 from jobping.core.posting import StoredPosting
@@ -48,22 +48,24 @@ class Matcher:
     async def run(self, ctx: Context[MatcherMessage]) -> None:
         """Match at each nudge, and every `LOOK_EVERY_S` seconds without one."""
         ctx.started()
+        await self._match(ctx)
         while True:
             delivery = None
             with trio.move_on_after(LOOK_EVERY_S):
                 delivery = await anext(ctx.inbox, None)
                 if delivery is None:
                     return
-            found = await self._search_for_new_profiles()
-            found += await self._match_pending(ctx.stop_requested)
-            if delivery is not None:
-                match delivery.message:
-                    case MatchPending():
-                        delivery.reply(found)
-                    case PostingsStored():
-                        pass
-            if found:
-                self.digest.tell(MatchesRecorded())
+            found = await self._match(ctx)
+            if delivery is not None and isinstance(delivery.message, MatchPending):
+                delivery.reply(found)
+
+    async def _match(self, ctx: Context[MatcherMessage]) -> int:
+        """Match all that waits; return how many matches were found."""
+        found = await self._search_for_new_profiles()
+        found += await self._match_pending(ctx.stop_requested)
+        if found:
+            self.digest.tell(MatchesRecorded())
+        return found
 
     async def _search_for_new_profiles(self) -> int:
         found = 0

@@ -225,13 +225,13 @@ def fault_of(failure: Failure | None) -> str | None:
             return failure.why
 
 
-def name_of(end: WalkEnd) -> str:
-    """Return the end of a walk in one word for logs and rows."""
+def outcome_name(end: WalkEnd, failure: Failure | None) -> str:
+    """Return how a walk ended, in one word for logs and rows."""
     match end:
         case Complete():
             return "complete"
         case Partial():
-            return "partial"
+            return "partial" if failure is None else "failed"
         case BoardGone():
             return "gone"
         case Drift():
@@ -242,14 +242,40 @@ def name_of(end: WalkEnd) -> str:
             assert_never(end)
 
 
-def why_of(end: WalkEnd) -> str | None:
+def why_of(end: WalkEnd, failure: Failure | None) -> str | None:
     """Return what a person should know about a walk that was not complete."""
-    match end:
-        case Complete():
+    match end, failure:
+        case Complete(), _:
             return None
-        case BoardGone(status=status):
+        case BoardGone(status=status), _:
             return f"the board answers {status}: is its name right?"
-        case Partial(reason=reason) | Drift(reason=reason) | Limited(reason=reason):
+        case _, Unavailable():
+            return _unavailable(failure)
+        case _, Throttled(status=status):
+            return f"the site answers {status}: it wants us to wait"
+        case _, Blocked(status=int() as status):
+            return f"the site answers {status}: it does not want us"
+        case _, Blocked():
+            return f"not asked, our own guard refuses it: {failure.why}"
+        case ((Partial(reason=reason) | Drift(reason=reason) | Limited(reason=reason)), _):
             return reason
         case _:
             assert_never(end)
+
+
+def _unavailable(failure: Unavailable) -> str:
+    match failure.failure:
+        case Unreached.DNS:
+            return "its name cannot be resolved"
+        case Unreached.CONNECT:
+            return "nobody answers at its address"
+        case Unreached.TLS:
+            return "its certificate or TLS handshake is wrong"
+        case Unreached.TIMEOUT:
+            return "no complete answer in time"
+        case Unreached.RESET:
+            return "the connection broke, or the answer is no HTTP"
+        case Unreached.SERVER | Unreached.CLIENT:
+            return f"the site answers {failure.status}"
+        case _:
+            assert_never(failure.failure)

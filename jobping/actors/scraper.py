@@ -15,7 +15,7 @@ import trio
 
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.messages import BoardPolled, DomainView, ReadDomain, StorePostings
-from jobping.actors.poll import Poll, Verdict, fault_of, name_of, verdict_of, why_of
+from jobping.actors.poll import Poll, Verdict, fault_of, outcome_name, verdict_of, why_of
 from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.core.board import StoredBoard
@@ -167,7 +167,7 @@ class Scraper:
         )
         end = await poll.run()
         verdict = verdict_of(end, poll.failure)
-        await self._mark(row, end, verdict)
+        await self._mark(row, end, verdict, outcome_name(end, poll.failure))
         self._report(poll, end, verdict, self.parts.clock.monotonic() - began)
         fault = fault_of(poll.failure)
         ok = verdict is not Verdict.BAD
@@ -179,7 +179,7 @@ class Scraper:
             return None
         return self.parts.clock.utcnow() - dt.timedelta(seconds=self.parts.news_within_s)
 
-    async def _mark(self, row: StoredBoard, end: WalkEnd, verdict: Verdict) -> None:
+    async def _mark(self, row: StoredBoard, end: WalkEnd, verdict: Verdict, outcome: str) -> None:
         """Store when the board is due again; only a walk stored in full moves its poll mark."""
         match end, verdict:
             case _, Verdict.GOOD:
@@ -191,7 +191,6 @@ class Scraper:
         failures = 0 if poll_end is PollEnd.STORED else row.failures + 1
         utcnow, rules = self.parts.clock.utcnow(), self.parts.poll_rules
         due_at = next_poll(rules, poll_end, failures, utcnow, self.parts.rng)
-        outcome = name_of(end)
         if poll_end is PollEnd.STORED:
             await self.parts.boards.mark_polled(row.id, next_due_at=due_at, outcome=outcome)
         else:
@@ -206,9 +205,9 @@ class Scraper:
             source=board.source,
             board=board.slug,
             tier=self.tier.value,
-            outcome=name_of(end),
+            outcome=outcome_name(end, poll.failure),
             fault=fault_of(poll.failure),
-            why=why_of(end),
+            why=why_of(end, poll.failure),
             duration_s=duration_s,
             limiter_wait_s=self.gate.take_waited(),
             pages=tally.pages,

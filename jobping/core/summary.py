@@ -5,6 +5,8 @@ from typing import Final
 
 import attrs
 
+GOOD: Final = ("complete", "partial", "gone")
+"""Ends of a poll that brought an answer, all of it stored."""
 POSTING_KEYS: Final = ("new", "changed", "unchanged", "duplicate", "rejected")
 
 
@@ -56,9 +58,7 @@ class Summary:
 
     def _note_poll(self, fields: Mapping[str, object]) -> None:
         name = f"{fields['source']}/{fields['board']}"
-        is_good = fields["outcome"] in ("complete", "gone") or (
-            fields["outcome"] == "partial" and fields["fault"] is None
-        )
+        is_good = fields["outcome"] in GOOD
         self.boards[name] = is_good
         if is_good:
             self.faults.pop(name, None)
@@ -76,9 +76,7 @@ class Summary:
 
     def postings(self) -> dict[str, int]:
         """Return the counts over all sources."""
-        return {
-            key: sum(counts[key] for counts in self.by_source.values()) for key in POSTING_KEYS
-        }
+        return {key: sum(counts[key] for counts in self.by_source.values()) for key in POSTING_KEYS}
 
     def as_record(self, traffic: Traffic, duration_s: float) -> dict[str, object]:
         """Return the summary as the JSON object of `--json`."""
