@@ -185,11 +185,9 @@ async def open_stores(settings: Settings, emit: Emit) -> AsyncIterator[Stores]:
             _open_server(settings, emit) as dsn,
             trio.open_nursery() as nursery,
         ):
-            await run_alone(dsn, migrate)
             await nursery.start(partial(serve_database, database, dsn, emit=emit))
-            stores = Stores.of(database)
-            await sync(settings, stores)
-            yield stores
+            await run_alone(dsn, migrate)
+            yield Stores.of(database)
             nursery.cancel_scope.cancel()
 
 
@@ -399,13 +397,13 @@ class _Daemon:
         try:
             with single_errors():
                 async with _open_server(self.settings, emit) as dsn, trio.open_nursery() as nursery:
-                    await run_alone(dsn, migrate)
                     limits = PoolLimits(
                         size_min=self.settings.store.pool_min, size_max=self.settings.store.pool_max
                     )
                     await nursery.start(
                         partial(serve_database, self.database, dsn, limits=limits, emit=emit)
                     )
+                    await run_alone(dsn, migrate)
                     await self._take_over(emit, stores)
                     ctx.started()
                     await ctx.stop_requested.wait()

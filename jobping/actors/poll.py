@@ -12,6 +12,7 @@ import trio
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.messages import StorePostings
 from jobping.core import walk
+from jobping.core.addresses import domain_of, follow
 from jobping.core.board import Route, StoredBoard
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.core.posting import PostingDraft
@@ -134,7 +135,9 @@ class Poll:
             answer = await self.gate.ask(request, self._read, hosts=hosts)
             if not isinstance(answer, Redirected):
                 return answer
-            request = attrs.evolve(request, url=answer.url, headers=())
+            if domain_of(answer.url) not in hosts:
+                raise MalformedPage(f"redirected to {domain_of(answer.url)}, another site")
+            request = follow(request, answer)
         raise MalformedPage(f"more than {MAX_REDIRECTS} redirects")
 
     async def _read(self, page: Page) -> _Read | BoardGone:
