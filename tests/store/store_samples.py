@@ -5,9 +5,10 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
+import trio
 
 from jobping.core.board import Board, StoredBoard
-from jobping.core.ids import Domain, ExternalId, SourceName
+from jobping.core.ids import Domain, ExternalId, PostingId, SourceName
 from jobping.core.match import Match
 from jobping.core.posting import Location, PostingDraft, StoredPosting
 from jobping.core.profile import Profile, StoredProfile
@@ -46,6 +47,26 @@ class CountedDatabase:
 
         self.asked += 1
         return await self.inner.run(counted)
+
+
+async def wait_for_rival(connection: Connection) -> None:
+    """Return once another transaction waits for a lock, or none comes; asyncio side."""
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+    for _ in range(5000):
+        if await connection.fetchval(waits):
+            return
+
+
+async def lock_upwards(
+    connection: Connection, low: PostingId, high: PostingId, held: trio.Event
+) -> None:
+    """Lock two rows of the queue, the second once somebody waits for the first; asyncio side."""
+    lock = "SELECT FROM unmatched WHERE posting_id = $1 FOR UPDATE"
+    async with connection.transaction():
+        await connection.execute(lock, low)
+        held.set()
+        await wait_for_rival(connection)
+        await connection.execute(lock, high)
 
 
 def hash_of(*parts: object) -> bytes:

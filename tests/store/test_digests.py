@@ -1,6 +1,6 @@
 import attrs
 import trio
-from store_samples import (DAY_S, CountedDatabase, add_news, add_profile, draft, match_of, record, sql, wait_for_rival)
+from store_samples import (
     DAY_S,
     CountedDatabase,
     add_news,
@@ -9,6 +9,7 @@ from store_samples import (DAY_S, CountedDatabase, add_news, add_profile, draft,
     match_of,
     record,
     sql,
+    wait_for_rival,
 )
 
 from jobping.core.posting import StoredPosting

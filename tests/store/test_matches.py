@@ -1,3 +1,5 @@
+import functools
+
 import attrs
 import pytest
 import trio
@@ -9,6 +11,7 @@ from store_samples import (
     add_news,
     add_profile,
     draft,
+    lock_upwards,
     match_of,
     put,
     record,
@@ -162,6 +165,27 @@ async def test_matching_beside_ingest_loses_no_posting_and_never_deadlocks(
     assert await sql(database, UNMATCHED) == []
     assert await sql(database, "SELECT DISTINCT posting_version FROM match") == [(8,)]
     assert await sql(database, "SELECT count(*) FROM match") == [(60,)]
+    assert counted.ran == counted.asked
+
+
+async def test_record_and_ingest_lock_the_queue_upwards(database: Database) -> None:
+    counted, ana = CountedDatabase(database), await add_profile(database)
+    board = await add_board(database)
+    one, two = await add_news(database, draft("b"), draft("a"))
+    low, high = sorted((one, two), key=lambda posting: posting.id)
+
+    async def change(title: str) -> None:
+        await put(counted, board, [draft(id, title=title) for id in "ab"])
+
+    async def finish() -> None:
+        await record(counted, match_of(ana, high), match_of(ana, low))
+
+    for rival in (functools.partial(change, "Other"), finish):
+        held = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(counted.run, lock_upwards, low.id, high.id, held)
+            await held.wait()
+            nursery.start_soon(rival)
     assert counted.ran == counted.asked
 
 

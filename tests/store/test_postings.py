@@ -330,6 +330,13 @@ async def test_writers_of_the_same_batches_neither_deadlock_nor_store_twice(
     assert counted.ran == counted.asked
 
 
+MISS_ALL = """
+WITH all_seen AS (SELECT posting_id FROM posting_seen ORDER BY posting_id FOR UPDATE)
+UPDATE posting_seen s SET absent_since = now()
+FROM all_seen WHERE s.posting_id = all_seen.posting_id
+"""
+
+
 async def test_writers_of_overlapping_batches_of_many_boards_never_deadlock(
     database: Database,
 ) -> None:
@@ -340,8 +347,8 @@ async def test_writers_of_overlapping_batches_of_many_boards_never_deadlock(
     async def write(board: StoredBoard, seed: int) -> None:
         rng = random.Random(seed)
         for _ in range(4):
-            ids = rng.sample(range(60), 30)
-            batch = [draft(f"{n:02}", title=rng.choice("xyz")) for n in ids]
+            ids = rng.sample(range(150), 100)
+            batch = [draft(f"{n:03}", title=rng.choice("xyz")) for n in ids]
             digests = [(item.external_id, rng.choice([b"a", b"b"]) * 16) for item in batch]
             await postings.known(SOURCE, board.id, digests)
             evolved = [
@@ -349,7 +356,7 @@ async def test_writers_of_overlapping_batches_of_many_boards_never_deadlock(
                 for item, (_, digest) in zip(batch, digests, strict=True)
             ]
             await put(counted, board, evolved)
-            await sql(database, "UPDATE posting_seen SET absent_since = now() WHERE posting_id = 7")
+            await sql(counted, MISS_ALL)
 
     async with trio.open_nursery() as nursery:
         for seed, board in enumerate(boards):
