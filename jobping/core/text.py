@@ -12,10 +12,12 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
     "\ud800-\udfff]"
 )
-_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)([^>]*)>")
-_MARKUP = re.compile(r"<!--.*?(?:-->|\Z)|<[/!?a-zA-Z][^>]*(?:>|\Z)", re.S)
+_TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)((?:\"[^\"]*\"|'[^']*'|[^'\">])*)")
+_MARKUP = re.compile(r"<[/!?a-zA-Z][^>]*(?:>|\Z)")
 _UNREAD = re.compile(
-    r"<(script|style|iframe|svg|template|noscript)\b[^>]*>.*?(?:</\1\s*>|\Z)", re.S | re.I
+    r"<!--.*?(?:-->|\Z)|<(script|style|iframe|svg|template|noscript|textarea|title|xmp)\b.*?"
+    r"(?:</\1[^>]*(?:>|\Z)|\Z)",
+    re.S | re.I,
 )
 _SHALLOW_TAGS = (
     "p li dt dd tr td th option br hr img input meta link wbr col area base embed source"
@@ -65,13 +67,17 @@ def is_safe_for_tree(markup: str) -> bool:
         design/security.md section 3: nested elements and many attributes are quadratic.
     """
     depth = 0
-    for match in _TAG.finditer(markup):
+    opened: dict[str, int] = {}
+    for match in _TAG.finditer(_UNREAD.sub("", markup)):
         closing, name, rest = match.groups()
         if len(rest) > 2 * MAX_ATTRIBUTES and len(rest.split()) > 10 * MAX_ATTRIBUTES:
             return False
-        if name.lower() in _SHALLOW or rest.endswith("/"):
+        name = name.lower()
+        if name in _SHALLOW or (closing and not opened.get(name)):
             continue
-        depth = max(depth - 1, 0) if closing else depth + 1
+        step = -1 if closing else 1
+        opened[name] = opened.get(name, 0) + step
+        depth += step
         if depth > MAX_DEPTH:
             return False
     return True

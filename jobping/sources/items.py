@@ -340,7 +340,10 @@ def web_url(text: str | None) -> str:
         ValueError: It is none.
     """
     url = (text or "").strip()
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url[: MAX_URL + 1])
+    except ValueError:
+        raise ValueError("no absolute http(s) URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > MAX_URL:
         raise ValueError("no absolute http(s) URL")
     if not url.isprintable() or " " in url or parts.username is not None:

@@ -60,7 +60,16 @@ def test_strip_tags_drops_scripts_and_comments_but_keeps_words():
 
 @pytest.mark.parametrize(
     "markup",
-    ["<div>" * 201, "<b>" * 300, "<a " + "x=1 " * 2000 + ">", "<DIV>" * 201],
+    [
+        "<div>" * 201,
+        "<b>" * 300,
+        "<DIV>" * 201,
+        "<div></b>" * 201,
+        "<div><!--</div>-->" * 201,
+        "<div><script></div></script>" * 201,
+        "<div><a x='>' y='</div>'></a>" * 201,
+        "<a " + "x=1 " * 2000 + ">",
+    ],
 )
 def test_markup_is_not_safe_for_a_tree_when_it_is_deep_or_full_of_attributes(markup):
     assert not is_safe_for_tree(markup)
@@ -73,6 +82,7 @@ def test_markup_is_not_safe_for_a_tree_when_it_is_deep_or_full_of_attributes(mar
         "<ul>" + "<li>x" * 500 + "</ul>",
         "<div>x</div>" * 500,
         "<br/>" * 500,
+        "<div><b>x</div></b>" * 500,
         "<p style='" + "color: red; " * 60 + "'>",
     ],
 )

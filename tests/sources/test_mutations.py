@@ -1,0 +1,101 @@
+"""Damaged answers: a source gives a result or MalformedPage, and never a posting that is none."""
+
+import json
+import random
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobping.core.posting import PostingDraft
+from jobping.errors import MalformedPage
+from jobping.sources import SOURCES
+from jobping.sources.source import Parsed, RawItem, Rejected
+
+NAMES = [source.name for source in SOURCES]
+ODD = (
+    None, True, False, 0, -1, 1e300, 10**40, "", " ", "\x00", "a\ud7ff", "x" * 2000, [], {}, [None],
+    {"a": {}}, [[1]], "NaN", "<p>" * 50,
+)  # fmt: skip
+
+
+def check(answer, body: bytes) -> None:
+    page = attrs.evolve(answer.page, body=body)
+    try:
+        found = list(answer.source.parse(page, answer.board))
+    except MalformedPage:
+        return
+    parsed = found.pop()
+    assert isinstance(parsed, Parsed)
+    assert parsed.items == len(found) + parsed.repeated + len(parsed.rejected)
+    assert len(set(parsed.seen)) == len(parsed.seen)
+    for item in found:
+        assert isinstance(item, RawItem)
+        draft = answer.source.convert(item, page, answer.board)
+        if isinstance(draft, Rejected):
+            continue
+        assert isinstance(draft, PostingDraft)
+        assert draft.external_id
+        assert draft.title.strip()
+        assert draft.url.startswith(("http://", "https://"))
+        assert "\x00" not in repr(attrs.astuple(draft))
+
+
+def mutated(value: object, rng: random.Random) -> object:
+    """Return JSON with a few places replaced, dropped or doubled."""
+    if rng.random() < 0.03:
+        return rng.choice(ODD)
+    if isinstance(value, dict):
+        kept = {key: mutated(part, rng) for key, part in value.items() if rng.random() > 0.02}
+        return {**kept, **({"extra": 1} if rng.random() < 0.05 else {})}
+    if isinstance(value, list):
+        parts = [mutated(part, rng) for part in value]
+        return parts * 2 if rng.random() < 0.05 else parts
+    return value
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_source_survives_cut_and_changed_bytes(synthetic, name, data):
+    answer = synthetic(name)
+    body = bytearray(answer.page.body)
+    cut = data.draw(st.integers(0, len(body)) | st.just(len(body)))
+    for place, byte in data.draw(
+        st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=8)
+    ):
+        body[place] = byte
+    check(answer, bytes(body[:cut]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=20, deadline=None)
+@given(body=st.binary(max_size=200))
+def test_source_survives_any_bytes(synthetic, name, body):
+    check(synthetic(name), body)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "personio"])
+def test_source_survives_odd_values_in_any_place(synthetic, name):
+    answer = synthetic(name)
+    shape = json.loads(answer.page.body)
+    for seed in range(150):
+        check(answer, msgspec.json.encode(mutated(shape, random.Random(seed))))
+
+
+def test_sources_survive_damaged_recordings(recordings):
+    rng = random.Random(2)
+    for answer in recordings.values():
+        body = answer.page.body
+        if answer.page.status != 200 or len(body) > 500_000:
+            continue
+        for _ in range(3):
+            damaged = bytearray(body)
+            for _ in range(5):
+                damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+            check(answer, bytes(damaged[: rng.randrange(len(damaged))]))
+            check(answer, bytes(damaged))
+        if body[:1] in b"[{":
+            check(answer, msgspec.json.encode(mutated(json.loads(body), rng)))
