@@ -157,7 +157,7 @@ def _on_ended(draft: Draft, ended: Ended) -> None:
     elif ended.is_ignored:
         draft.report(_exited(draft, child, ended, Phase.STARTING))
         draft.reply(child.start_requests)
-        draft.settle(child, _lasting(child.spec))
+        draft.settle(attrs.evolve(child, start_requests=()), _lasting(child.spec))
     elif was_starting and child.origin is not Origin.RESTART:
         draft.report(_exited(draft, child, ended, Phase.STARTING))
         _on_start_failed(draft, child, ended)
@@ -170,8 +170,8 @@ def _lasting(spec: AnyChildSpec) -> After:
 
 
 def _on_stopped(draft: Draft, child: Child, after: After) -> None:
-    draft.reply(child.stop_requests)
     if after is After.RESTART:
+        draft.reply(child.stop_requests)
         draft.put(
             attrs.evolve(child, state=ChildState.RESTARTING, after=None, cause="", stop_requests=())
         )

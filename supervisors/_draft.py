@@ -21,7 +21,7 @@ from supervisors._table import (
     Table,
     Wake,
 )
-from supervisors.errors import SupervisionError
+from supervisors.errors import ChildStateError, SupervisionError
 
 _NO_EXIT = Exit(kind=ExitKind.SHUTDOWN)
 
@@ -123,7 +123,13 @@ class Draft:
         self.actions.extend(Reply(request=request, error=error) for request in requests)
 
     def settle(self, child: Child, after: After) -> None:
-        """Give a child that is not alive its lasting state: down, or out of the table."""
+        """Give a child that is not alive its lasting state: down, or out of the table.
+
+        Whoever still waits for its start hears that it is down, whoever waits for its end that it
+        ended.
+        """
+        self.reply(child.start_requests, ChildStateError(child.spec.id, ChildState.DOWN))
+        self.reply(child.stop_requests)
         down = attrs.evolve(
             child,
             state=ChildState.DOWN,

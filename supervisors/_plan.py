@@ -126,11 +126,9 @@ def _doom_all(draft: Draft, cause: str) -> None:
     refusal = SupervisorStopping(f"{draft.table.path} is stopping")
     for child in list(draft.children.values()):
         draft.reply(child.start_requests, refusal)
+        child = attrs.evolve(child, start_requests=())
         if child.is_alive:
-            doomed = attrs.evolve(
-                child, after=After.DOWN, cause=child.cause or cause, start_requests=()
-            )
-            draft.put(doomed)
+            draft.put(attrs.evolve(child, after=After.DOWN, cause=child.cause or cause))
         elif child.state is ChildState.RESTARTING:
             draft.settle(child, After.DOWN)
     draft.doomed = [id for id, child in draft.children.items() if child.is_alive]

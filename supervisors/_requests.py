@@ -104,8 +104,6 @@ def _terminate(draft: Draft, id: str, who: tuple[int, ...]) -> None:
 
 def _give_up_restart(draft: Draft, child: Child, after: After) -> None:
     """Cancel a pending restart, and with it those that wait for it, as OTP leaves them down."""
-    refusal = ChildStateError(child.spec.id, ChildState.DOWN)
-    draft.reply(child.start_requests, refusal)
     draft.settle(child, after)
     for other in list(draft.children.values()):
         if other.because == child.spec.id and other.state is ChildState.RESTARTING:
