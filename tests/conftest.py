@@ -3,8 +3,11 @@
 import functools
 import json
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -58,10 +61,19 @@ class Events:
     """What a part under test emitted."""
 
     seen: list[tuple[str, dict[str, object]]] = attrs.field(factory=list)
+    _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __call__(self, event: str, /, *, level: str | None = None, **fields: object) -> None:
         """Take note of one event."""
         self.seen.append((event, fields if level is None else fields | {"level": level}))
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait(self, name: str) -> None:
+        """Wait until this happens once more."""
+        count = self.names().count(name)
+        while self.names().count(name) == count:
+            await self._changed.wait()
 
     def names(self) -> list[str]:
         """Return the names in order, without what PostgreSQL says itself."""
@@ -85,6 +97,41 @@ def cluster() -> Iterator[Cluster]:
         assert line, "the test cluster did not start; its reason stands above"
         said = json.loads(line)
         yield Cluster(url=said["url"], home=Path(said["home"]), keeper=keeper)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory that every user can pass; pytest's own are closed to the server's account."""
+    made = Path(tempfile.mkdtemp(prefix="jobping-home-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="session")
+def made_data_dir(cluster: Cluster) -> Path:
+    """A data directory without our tables, owned as a server needs it; for copying."""
+    return cluster.home / "made"
+
+
+def processes_below(directory: Path) -> list[int]:
+    """Return the processes that work in a directory or below it, such as servers."""
+    found: list[int] = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if link.readlink().is_relative_to(directory):
+                found.append(int(link.parent.name))
+        except OSError:  # of another user, or gone
+            continue
+    return found
+
+
+def wait_processes_gone(directory: Path, *, within_s: float) -> list[int]:
+    """Return the processes that still work below a directory at the end of the time given."""
+    deadline = time.monotonic() + within_s
+    while (left := processes_below(directory)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
 
 
 @pytest.fixture

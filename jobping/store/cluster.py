@@ -14,6 +14,7 @@ import urllib.parse
 from pathlib import Path
 
 import attrs
+import trio
 
 from jobping.errors import ConfigError, StoreUnavailable
 from jobping.store import children, server_child
@@ -27,6 +28,8 @@ PORT = 5432
 SOCKET_PATH_MAX = 104
 """Longest path of a socket that works everywhere (108 with NUL on Linux, 104 on macOS)."""
 ROOT_RUNTIME = Path("/run/jobping")
+REMOVE_S = 10.0
+"""How long removing a half made data directory may take when we are told to stop."""
 
 
 class Durability(enum.Enum):
@@ -199,7 +202,8 @@ async def _initialise(
         _sync(data_dir.parent)
     finally:
         if not done:
-            await _remove_unfinished(data_dir)
+            with trio.move_on_after(REMOVE_S, shield=True):
+                await _remove_unfinished(data_dir)
     return binaries
 
 

@@ -1,7 +1,8 @@
 """Keep one PostgreSQL for a test run: `python cluster_keeper.py`, then lines on stdin.
 
 It says where the server is in its first line, `{"url": ..., "home": ...}`. `create` answers
-with the name of a new, migrated database, `drop NAME` with `dropped`. It ends, and takes everything
+with the name of a new, migrated database, `drop NAME` with `dropped`. A data directory as `initdb`
+leaves it, for copying, is kept as `made` in its home. It ends, and takes everything
 with it, when its stdin ends: also after a test run that was killed.
 """
 
@@ -10,6 +11,7 @@ import functools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -60,6 +62,9 @@ async def main(home: Path) -> None:
         max_connections=100,
         durability=Durability.GIVEN_UP,
     )
+    async with open_loop(), open_server(config, emit=emit):
+        pass
+    subprocess.run(["cp", "-a", home / "postgres", home / "made"], check=True)  # noqa: ASYNC221
     async with open_loop(), open_server(config, emit=emit) as dsn:
         await run_alone(dsn, functools.partial(execute, statement=f"CREATE DATABASE {TEMPLATE}"))
         await run_alone(Dsn(url=dsn.url.replace("/jobping?", f"/{TEMPLATE}?")), migrate)
