@@ -91,6 +91,8 @@ class Incarnation:
         bare = None if error is None else _unwrap(error)
         exit = self._classify(bare, error, is_stray=is_stray)
         is_crash = exit.kind is ExitKind.ABNORMAL and bare is not None
+        if error is not None:
+            _forget_frames(error)
         lost = self.running.box.end(bare if is_crash else None)
         ended = Ended(
             id=self.id,
@@ -141,7 +143,7 @@ def _crash(bare: Exception, error: Exception | None) -> Exit:
     return Exit(kind=ExitKind.ABNORMAL, error=name, traceback=text[-_TEXT_LIMIT:])
 
 
-def forget_frames(error: BaseException) -> None:
+def _forget_frames(error: BaseException) -> None:
     """Clear the tracebacks of an error and of all it was made of: frames pin memory."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]

@@ -1,6 +1,5 @@
 """The one task that owns a tree: it feeds what happens to the pure core and does what that says."""
 
-import itertools
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -20,10 +19,18 @@ from supervisors._events import (
     StopTimedOut,
     ignore_event,
 )
-from supervisors._incarnation import Incarnation, forget_frames
+from supervisors._incarnation import Incarnation
+from supervisors._pending import Requests
 from supervisors._policy import Escalate, ReplaceChild, Verdict
 from supervisors._ref import Ref
-from supervisors._snapshot import ChildSnapshot, Counts, StoppedChild, StopReport, TreeSnapshot
+from supervisors._snapshot import (
+    ChildSnapshot,
+    StoppedChild,
+    StopReport,
+    TreeSnapshot,
+    count,
+    snapshot_child,
+)
 from supervisors._specs import ChildSpec, SupervisorSpec, subtree_of
 from supervisors._states import ChildState, Exit, ExitKind
 from supervisors._table import (
@@ -70,14 +77,14 @@ _GONE = Exit(kind=ExitKind.SHUTDOWN)
 
 
 @attrs.define(kw_only=True, eq=False)
-class _Slot:
+class Slot:
     """What belongs to a child beside its row: the parts that are no values.
 
     Attributes:
         incarnation: The running one, or the last.
         inner: The inner supervisor of that incarnation, if the child is one.
         report: How that one stopped.
-        error: What the last incarnation raised, until the policy has seen it.
+        error: What the last incarnation raised, without its frames, until it was judged.
         asked_at: When its stop was asked for.
     """
 
@@ -89,13 +96,14 @@ class _Slot:
     error: Exception | None = None
     asked_at: float | None = None
 
+    def note_request(self) -> None:
+        """Note that its stop is asked for; the first time counts."""
+        if self.asked_at is None:
+            self.asked_at = trio.current_time()
 
-@attrs.define(eq=False)
-class _Pending:
-    """A request that somebody waits for."""
-
-    done: trio.Event = attrs.field(factory=trio.Event)
-    error: SupervisionError | None = None
+    def progressed_at(self) -> float | None:
+        """Return when its incarnation last made progress."""
+        return None if self.incarnation is None else self.incarnation.running.progressed_at
 
 
 class OnReady:
@@ -140,9 +148,8 @@ class Supervisor:
         self._tree = tree
         self._table = make_table(spec, path, is_root=is_root)
         self._turns = Turns()
-        self._slots: dict[str, _Slot] = {}
-        self._pending: dict[int, _Pending] = {}
-        self._request_numbers = itertools.count()
+        self._slots: dict[str, Slot] = {}
+        self._requests = Requests()
         self._nursery: trio.Nursery | None = None
         self._status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
         self._stop: StopAll | None = None
@@ -211,9 +218,7 @@ class Supervisor:
                     self._step(happening)
             for slot in self._slots.values():
                 slot.box.interrupt()
-        for pending in self._pending.values():
-            pending.error = SupervisorStopping(f"{self.path} has ended")
-            pending.done.set()
+        self._requests.fail_all(SupervisorStopping(f"{self.path} has ended"))
         self._close_mailboxes()
         self._is_over.set()
 
@@ -290,7 +295,7 @@ class Supervisor:
         self._show_state(start.id)
         self._nursery.start_soon(slot.incarnation.run, name=slot.path)
 
-    def _runner(self, slot: _Slot, spec: AnyChildSpec) -> Callable[[Running], Awaitable[None]]:
+    def _runner(self, slot: Slot, spec: AnyChildSpec) -> Callable[[Running], Awaitable[None]]:
         subtree = subtree_of(spec)
         if subtree is None:
             slot.inner = None
@@ -298,10 +303,10 @@ class Supervisor:
         slot.inner = Supervisor._within(self._tree, subtree, slot.path)
         return partial(self._run_inner, slot, slot.inner)
 
-    async def _run_inner(self, slot: _Slot, inner: "Supervisor", running: Running) -> None:
+    async def _run_inner(self, slot: Slot, inner: "Supervisor", running: Running) -> None:
         slot.report = await inner.run(task_status=OnReady(running.started))
 
-    def _on_end(self, slot: _Slot, ended: Ended, error: Exception | None) -> None:
+    def _on_end(self, slot: Slot, ended: Ended, error: Exception | None) -> None:
         slot.error = error
         self._turns.post(ended)
 
@@ -309,7 +314,7 @@ class Supervisor:
         slot = self._slots[ask.id]
         if slot.incarnation is None:
             return
-        self._note_request(slot)
+        slot.note_request()
         self._show_state(ask.id)
         slot.incarnation.ask_to_stop()
         if slot.inner is not None:
@@ -319,42 +324,28 @@ class Supervisor:
         else:
             slot.box.halt()
 
-    def _note_request(self, slot: _Slot) -> None:
-        if slot.asked_at is None:
-            slot.asked_at = trio.current_time()
-
     def _cancel(self, id: str, cause: str, *, is_kill: bool) -> None:
         slot = self._slots[id]
         if slot.incarnation is not None:
-            self._note_request(slot)
+            slot.note_request()
             slot.incarnation.cancel(cause, is_kill=is_kill)
 
     def _report_stuck(self, id: str) -> None:
         self._show_state(id)
-        for slot in self._leaves(self._slots[id]):
+        for slot in self._leaves(id):
             if slot.incarnation is not None:
                 self._tree.emit(StopTimedOut(path=slot.path, stack=slot.incarnation.stack()))
-
-    def _leaves(self, slot: _Slot) -> Iterator[_Slot]:
-        if slot.inner is None:
-            yield slot
-            return
-        for id, child in slot.inner._table.children.items():
-            if child.is_alive:
-                yield from self._leaves(slot.inner._slots[id])
 
     def _consult(self, consult: Consult) -> None:
         slot = self._slots[consult.id]
         self._tree.emit(consult.exited)
         verdict = self._judge(consult, slot)
-        if slot.error is not None:
-            forget_frames(slot.error)
         self._step(Judged(id=consult.id, exited=consult.exited, verdict=verdict))
         self._show_state(consult.id)
         if not isinstance(self._table.outcome, GaveUp):
             slot.error = None
 
-    def _judge(self, consult: Consult, slot: _Slot) -> Verdict:
+    def _judge(self, consult: Consult, slot: Slot) -> Verdict:
         try:
             verdict = self._spec.policy.decide(consult.exited, slot.error)
         except Exception as fault:  # the policy is a guest; its fault must not skip the stop
@@ -366,10 +357,10 @@ class Supervisor:
         return verdict
 
     def _reply(self, reply: Reply) -> None:
-        pending = self._pending.pop(reply.request, None)
-        if pending is not None:
-            pending.error = reply.error
-            pending.done.set()
+        if isinstance(reply.error, StartError):
+            slot = self._slots[reply.error.path.removeprefix(f"{self.path}/")]
+            reply.error.__cause__ = slot.error
+        self._requests.answer(reply.request, reply.error)
 
     def _close(self, id: str, exit: Exit, *, is_forgotten: bool) -> None:
         slot = self._slots.get(id)
@@ -382,11 +373,11 @@ class Supervisor:
         if is_forgotten and self._table.outcome is None:
             self._slots.pop(id, None)
 
-    def _slot(self, spec: AnyChildSpec) -> _Slot:
+    def _slot(self, spec: AnyChildSpec) -> Slot:
         slot = self._slots.get(spec.id)
         if slot is None:
             path = f"{self.path}/{spec.id}"
-            slot = self._slots[spec.id] = _Slot(path=path, box=self._tree.box(spec, path))
+            slot = self._slots[spec.id] = Slot(path=path, box=self._tree.box(spec, path))
         return slot
 
     def _show_state(self, id: str) -> None:
@@ -440,13 +431,9 @@ class Supervisor:
     async def _ask(self, make: Callable[[int], Happening]) -> None:
         if self._nursery is None or self._is_over.is_set():
             raise SupervisorStopping(f"{self.path} does not run")
-        pending = _Pending()
-        number = next(self._request_numbers)
-        self._pending[number] = pending
+        number = self._requests.open()
         self._turns.post(make(number))
-        await pending.done.wait()
-        if pending.error is not None:
-            raise pending.error
+        await self._requests.wait(number)
 
     async def stop(
         self, *, reason: str = "requested", grace_period: float | None = None
@@ -518,17 +505,10 @@ class Supervisor:
         """Return the state of the whole tree."""
         now = trio.current_time()
         rows = self._table.children.values()
-        children = tuple(self._snapshot_of(child, now) for child in rows)
-        supervisors = sum(child.mailbox is None for child in children)
         return TreeSnapshot(
             path=self.path,
-            children=children,
-            counts=Counts(
-                specs=len(children),
-                active=sum(child.is_alive for child in rows),
-                supervisors=supervisors,
-                workers=len(children) - supervisors,
-            ),
+            children=tuple(self._snapshot_of(child, now) for child in rows),
+            counts=count(rows),
             restarts_in_window=len(self._table.window.at(now).times),
             hook_failures=self._tree.emit.failures,
         )
@@ -536,37 +516,31 @@ class Supervisor:
     def _snapshot_of(self, child: Child, now: float) -> ChildSnapshot:
         path = f"{self.path}/{child.spec.id}"
         slot = self._slots.get(child.spec.id)
-        inner = slot.inner if slot is not None and child.is_alive else None
-        is_supervisor = subtree_of(child.spec) is not None
-        is_waiting = child.state is ChildState.RESTARTING
-        progress_age = None
-        if child.is_alive and slot is not None and slot.incarnation is not None:
-            progress_age = now - slot.incarnation.running.progressed_at
-        return ChildSnapshot(
-            id=child.spec.id,
+        is_running = slot is not None and child.is_alive
+        return snapshot_child(
+            child,
             path=path,
-            state=ChildState.DOWN if is_waiting and child.number == 0 else child.state,
-            incarnation=child.number,
-            restarts=child.restarts,
-            restart_in=max(0.0, child.due - now) if is_waiting else None,
-            progress_age=progress_age,
-            mailbox=None if is_supervisor else self._tree.box(child.spec, path).statistics(),
-            last_exit=child.last_exit,
-            tree=None if inner is None else inner.snapshot(),
+            now=now,
+            progressed_at=slot.progressed_at() if slot is not None and is_running else None,
+            box=self._tree.box(child.spec, path),
+            tree=slot.inner.snapshot() if slot is not None and is_running and slot.inner else None,
         )
 
+    def _leaves(self, id: str) -> Iterator[Slot]:
+        slot = self._slots[id]
+        if slot.inner is None:
+            yield slot
+            return
+        for inner_id, child in slot.inner._table.children.items():
+            if child.is_alive:
+                yield from slot.inner._leaves(inner_id)
+
     def _report(self) -> StopReport:
-        reason = "requested" if self._stop is None else self._stop.reason
-        if isinstance(self._table.outcome, Stopped):
-            reason = self._table.outcome.reason
-        took = trio.current_time() - self._stop_asked_at if self._stop is not None else 0.0
+        took = 0.0 if self._stop is None else trio.current_time() - self._stop_asked_at
+        outcome = self._table.outcome
         return StopReport(
-            reason=reason,
+            reason=outcome.reason if isinstance(outcome, Stopped) else "gave up",
             took=took,
             children=tuple(self._stopped),
-            stuck=tuple(
-                leaf.path
-                for id in sorted(self._table.stuck)
-                for leaf in self._leaves(self._slots[id])
-            ),
+            stuck=tuple(leaf.path for id in sorted(self._table.stuck) for leaf in self._leaves(id)),
         )
