@@ -1,7 +1,7 @@
 """Job sources: the requests that read a board, and the parsers from bytes to drafts. No I/O.
 
-`source` is the contract, `items` the reading that all share, `text` and `dates` the conversions;
-one module per source; `defaults` is what is polled while nothing is configured.
+`source` is the contract, `items` the reading that all share, out of `decode`, `fields`, `text` and
+`dates`; one module per source; `defaults` is what is polled while nothing is configured.
 """
 
 from jobping.sources.arbeitnow import ARBEITNOW

@@ -13,7 +13,9 @@ from jobping.core.places import places
 from jobping.core.posting import PostingDraft, Remote
 from jobping.core.text import unescape
 from jobping.sources import dates
-from jobping.sources.items import Head, ItemSource, Listing, lines, read_json
+from jobping.sources.decode import read_json
+from jobping.sources.fields import lines
+from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 

@@ -12,16 +12,9 @@ from jobping.core.places import places, says_remote
 from jobping.core.posting import PostingDraft, Precision, Remote
 from jobping.core.text import clean_line, unescape
 from jobping.sources import dates
-from jobping.sources.items import (
-    Head,
-    ItemSource,
-    Listing,
-    is_json_object,
-    language_of,
-    line,
-    lines,
-    read_json,
-)
+from jobping.sources.decode import is_json_object, read_json
+from jobping.sources.fields import language_of, line, lines
+from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 

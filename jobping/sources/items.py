@@ -3,10 +3,9 @@
 import hashlib
 import json
 import re
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import attrs
 import msgspec
@@ -18,22 +17,14 @@ from jobping.core.page import Page, PageRequest
 from jobping.core.posting import PostingDraft
 from jobping.core.text import clean_line
 from jobping.errors import MalformedPage
+from jobping.sources.decode import decode_tolerant, in_utf8, reason_of
+from jobping.sources.fields import line, web_url
 from jobping.sources.source import Pace, Parsed, RawItem, Rejected, Terms
 
 MAX_ITEMS = 20_000
 """Most items of one answer; the largest recorded one holds 231."""
 MAX_ID = 200
 MAX_LINE = 1_000
-MAX_URL = 2_000
-MAX_WORD = 200
-MAX_WORDS = 50
-
-_ESCAPES = re.compile(
-    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.",
-    re.S,
-)
-_CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.I)
 
 
 class HasId(Protocol):
@@ -44,7 +35,6 @@ class HasId(Protocol):
         """The source's id."""
 
 
-Value = TypeVar("Value")
 Item = TypeVar("Item", bound=HasId)
 
 
@@ -145,7 +135,7 @@ class ItemSource(Generic[Item]):
 
     def parse(self, page: Page, board: Board) -> Iterator[RawItem | Parsed]:
         """Yield the postings of a page unconverted, then one Parsed; raises MalformedPage."""
-        page, replaced = _in_utf8(self.name, page)
+        page, replaced = in_utf8(self.name, page)
         listing = self._listing(page)
         base = self._digest_base(board)
         rejected: list[Rejected] = []
@@ -176,7 +166,7 @@ class ItemSource(Generic[Item]):
             value = decode_tolerant(item.raw, self.item)
             draft = self.fill(value, self._draft(value, board), page)
         except (ValueError, RecursionError) as error:
-            return Rejected(external_id=item.external_id, reason=_why(error))
+            return Rejected(external_id=item.external_id, reason=reason_of(error))
         return attrs.evolve(draft, source_digest=item.source_digest)
 
     def is_gone(self, page: Page) -> bool:
@@ -197,7 +187,7 @@ class ItemSource(Generic[Item]):
         try:
             draft = self._draft(decode_tolerant(raw, self.item), board)
         except (ValueError, RecursionError) as error:
-            return Rejected(external_id=self._id_of(raw, board), reason=_why(error))
+            return Rejected(external_id=self._id_of(raw, board), reason=reason_of(error))
         digest = base.copy()
         digest.update(self.stable(raw))
         return RawItem(external_id=draft.external_id, source_digest=digest.digest(), raw=raw)
@@ -235,122 +225,6 @@ class ItemSource(Generic[Item]):
         return hashlib.blake2b(key.encode(), digest_size=16)
 
 
-def decode_tolerant(raw: bytes | msgspec.Raw, kind: type[Value]) -> Value:
-    """Decode a JSON object into an attrs class; an optional key of a wrong type counts as missing.
-
-    Half a surrogate pair, as a text cut within an emoji has it, becomes U+FFFD.
-
-    Raises:
-        ValueError: It is no object, or a key without default is missing or of a wrong type.
-        RecursionError: It is nested too deep.
-    """
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError:
-        return _decode_by_key(bytes(raw), kind)
-    except ValueError:
-        repaired = _ESCAPES.sub(_whole, bytes(raw))
-        if repaired == bytes(raw):
-            raise
-    try:
-        return msgspec.json.decode(repaired, type=kind)
-    except msgspec.ValidationError:
-        return _decode_by_key(repaired, kind)
-
-
-def _decode_by_key(raw: bytes, kind: type[Value]) -> Value:
-    """Decode each key for itself; anything but an attrs class is refused as before."""
-    build: Callable[..., Value] = kind
-    if not attrs.has(kind):
-        return msgspec.json.decode(raw, type=kind)
-    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    hints = typing.get_type_hints(kind)
-    values: dict[str, object] = {}
-    for member in attrs.fields(kind):
-        is_required = member.default is attrs.NOTHING
-        try:
-            if is_required or member.name in fields:
-                values[member.name] = msgspec.json.decode(
-                    fields[member.name], type=hints[member.name]
-                )
-        except KeyError:
-            raise ValueError(f"`{member.name}` is missing") from None
-        except ValueError as error:
-            if is_required:
-                raise ValueError(f"`{member.name}`: {error}") from None
-    return build(**values)
-
-
-def read_json(page: Page, kind: type[Value], *, source: str, expected: str) -> Value:
-    """Decode the body of a JSON answer.
-
-    Args:
-        expected: The known shape in words, for the operator.
-
-    Raises:
-        MalformedPage: Another content type, no JSON, or another shape.
-    """
-    check_media(page, ("json",), source=source)
-    try:
-        return decode_tolerant(page.body, kind)
-    except (ValueError, RecursionError) as error:
-        found = _shape(page.body)
-        why = f"{source}: expected {expected}, found {found}: {_why(error)}"
-        raise MalformedPage(why) from error
-
-
-def check_media(page: Page, kinds: tuple[str, ...], *, source: str) -> None:
-    """Raise MalformedPage unless the media type ends in one of the kinds, or none is stated."""
-    media = page.media_type
-    if media and not media.endswith(kinds):
-        raise MalformedPage(f"{source}: content type {media[:80]!r} instead of {kinds[0]}")
-
-
-def is_json_object(page: Page) -> bool:
-    """Whether the page is a JSON object, as the error answers of most vendors are."""
-    try:
-        check_media(page, ("json",), source="")
-        msgspec.json.decode(page.body, type=dict[str, msgspec.Raw])
-    except (ValueError, RecursionError, MalformedPage):
-        return False
-    return True
-
-
-def line(text: str | None) -> str | None:
-    """Return one cleaned line of at most `MAX_WORD` characters, or None where nothing is said."""
-    return clean_line((text or "")[: 4 * MAX_WORD])[:MAX_WORD].strip() or None
-
-
-def lines(*texts: str | None) -> tuple[str, ...]:
-    """Return the cleaned lines that say something, each once, at most `MAX_WORDS`."""
-    found = (line(text) for text in texts)
-    return tuple(dict.fromkeys(text for text in found if text))[:MAX_WORDS]
-
-
-def language_of(text: str | None) -> str | None:
-    """Return the ISO 639-1 code that a tag such as `en` or `pt-BR` begins with, or None."""
-    found = re.match(r"([a-z]{2})(?![a-z])", (text or "").lower())
-    return found.group(1) if found else None
-
-
-def web_url(text: str | None) -> str:
-    """Return an absolute http or https URL as it was sent, without blanks around it.
-
-    Raises:
-        ValueError: It is none.
-    """
-    url = (text or "").strip()
-    try:
-        parts = urlsplit(url[: MAX_URL + 1])
-    except ValueError:
-        raise ValueError("no absolute http(s) URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > MAX_URL:
-        raise ValueError("no absolute http(s) URL")
-    if not url.isprintable() or " " in url or parts.username is not None:
-        raise ValueError("URL with blanks, control characters or a user part")
-    return url
-
-
 def _required(text: str | None, what: str) -> str:
     """Return a line that must be there."""
     if text is not None and len(text) > 4 * MAX_LINE:
@@ -359,46 +233,6 @@ def _required(text: str | None, what: str) -> str:
     if not found or len(found) > MAX_LINE:
         raise ValueError(f"no {what}" if not found else f"{what} of {len(found)} characters")
     return found
-
-
-def _whole(match: re.Match[bytes]) -> bytes:
-    """Keep an escape unless it is half of a surrogate pair."""
-    text = match.group()
-    is_half = match.group(1) is None and text[1:2] == b"u"
-    return rb"\ufffd" if is_half else text
-
-
-def _shape(body: bytes) -> str:
-    """Say in a few words what a body is."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (ValueError, RecursionError):
-        start = body.lstrip()[:1]
-        return {b"[": "an array", b"{": "a broken object", b"": "nothing", b"<": "markup"}.get(
-            start, "no JSON"
-        )
-    keys = ", ".join(repr(key[:40]) for key in sorted(fields)[:6])
-    return f"an object with {keys}" if keys else "an empty object"
-
-
-def _in_utf8(source: str, page: Page) -> tuple[Page, int]:
-    """Return the page with its body in UTF-8 without mark, and the number of lost characters."""
-    declared = _CHARSET.search(page.header("content-type") or "")
-    name = declared.group(1).lower() if declared else "utf-8"
-    if name in ("utf-8", "utf8", "us-ascii", "ascii"):
-        return attrs.evolve(page, body=page.body.removeprefix(b"\xef\xbb\xbf")), 0
-    try:
-        if name in ("utf-7", "utf7"):
-            raise LookupError(name)
-        text = page.body.decode(name, "replace")
-    except (LookupError, ValueError) as error:
-        raise MalformedPage(f"{source}: cannot read the charset {name[:40]!r}") from error
-    return attrs.evolve(page, body=text.encode("utf-8", "replace")), text.count("\ufffd")
-
-
-def _why(error: ValueError | RecursionError) -> str:
-    """Return the reason in one short line."""
-    return "nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
 
 
 def _at(url: str, board: Board) -> str:

@@ -16,7 +16,9 @@ from jobping.core.posting import Location, PostingDraft, Remote, Salary
 from jobping.core.salary import interval_of, read_salary, stated_salary
 from jobping.core.text import clean_line
 from jobping.sources import dates
-from jobping.sources.items import Head, ItemSource, Listing, is_json_object, line, lines, read_json
+from jobping.sources.decode import is_json_object, read_json
+from jobping.sources.fields import line, lines
+from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 

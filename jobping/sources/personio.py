@@ -16,7 +16,9 @@ from jobping.core.places import places, says_remote
 from jobping.core.posting import PostingDraft, Remote
 from jobping.errors import MalformedPage
 from jobping.sources import dates
-from jobping.sources.items import Head, ItemSource, Listing, check_media, line, lines
+from jobping.sources.decode import check_media
+from jobping.sources.fields import line, lines
+from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 

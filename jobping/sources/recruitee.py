@@ -13,7 +13,9 @@ from jobping.core.places import distinct, place
 from jobping.core.posting import Location, PostingDraft, Precision, Remote, Salary
 from jobping.core.salary import interval_of, stated_salary
 from jobping.sources import dates
-from jobping.sources.items import Head, ItemSource, Listing, is_json_object, line, lines, read_json
+from jobping.sources.decode import is_json_object, read_json
+from jobping.sources.fields import line, lines
+from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 

@@ -14,7 +14,9 @@ from jobping.core.posting import Interval, PostingDraft, Remote, SalaryOrigin
 from jobping.core.salary import stated_salary
 from jobping.core.text import repair_mojibake
 from jobping.sources import dates
-from jobping.sources.items import Head, ItemSource, Listing, lines, read_json
+from jobping.sources.decode import read_json
+from jobping.sources.fields import lines
+from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 

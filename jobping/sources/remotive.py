@@ -13,7 +13,9 @@ from jobping.core.places import places
 from jobping.core.posting import PostingDraft, Remote
 from jobping.core.salary import read_salary
 from jobping.sources import dates
-from jobping.sources.items import Head, ItemSource, Listing, line, lines, read_json
+from jobping.sources.decode import read_json
+from jobping.sources.fields import line, lines
+from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 

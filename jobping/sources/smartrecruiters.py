@@ -12,16 +12,9 @@ from jobping.core.page import Page, PageRequest
 from jobping.core.places import place
 from jobping.core.posting import PostingDraft, Remote
 from jobping.sources import dates
-from jobping.sources.items import (
-    Head,
-    ItemSource,
-    Listing,
-    is_json_object,
-    language_of,
-    line,
-    lines,
-    read_json,
-)
+from jobping.sources.decode import is_json_object, read_json
+from jobping.sources.fields import language_of, line, lines
+from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 
 PAGE_SIZE = 100

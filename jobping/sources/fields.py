@@ -1,0 +1,45 @@
+"""Single fields as strangers write them: lines, languages, links."""
+
+import re
+from urllib.parse import urlsplit
+
+from jobping.core.text import clean_line
+
+MAX_URL = 2_000
+MAX_WORD = 200
+MAX_WORDS = 50
+
+
+def line(text: str | None) -> str | None:
+    """Return one cleaned line of at most `MAX_WORD` characters, or None where nothing is said."""
+    return clean_line((text or "")[: 4 * MAX_WORD])[:MAX_WORD].strip() or None
+
+
+def lines(*texts: str | None) -> tuple[str, ...]:
+    """Return the cleaned lines that say something, each once, at most `MAX_WORDS`."""
+    found = (line(text) for text in texts)
+    return tuple(dict.fromkeys(text for text in found if text))[:MAX_WORDS]
+
+
+def language_of(text: str | None) -> str | None:
+    """Return the ISO 639-1 code that a tag such as `en` or `pt-BR` begins with, or None."""
+    found = re.match(r"([a-z]{2})(?![a-z])", (text or "").lower())
+    return found.group(1) if found else None
+
+
+def web_url(text: str | None) -> str:
+    """Return an absolute http or https URL as it was sent, without blanks around it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    url = (text or "").strip()
+    try:
+        parts = urlsplit(url[: MAX_URL + 1])
+    except ValueError:
+        raise ValueError("no absolute http(s) URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > MAX_URL:
+        raise ValueError("no absolute http(s) URL")
+    if not url.isprintable() or " " in url or parts.username is not None:
+        raise ValueError("URL with blanks, control characters or a user part")
+    return url
