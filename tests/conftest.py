@@ -37,6 +37,10 @@ class Cluster:
         """Create a database with the schema of this version, empty otherwise."""
         return self.dsn(self._ask("create"))
 
+    def create_empty(self) -> Dsn:
+        """Create a database without any table."""
+        return self.dsn(self._ask("create_empty"))
+
     def drop(self, dsn: Dsn) -> None:
         """Drop what `create` made, whoever is connected."""
         name = dsn.url.partition("@/")[2].partition("?")[0]

@@ -218,7 +218,7 @@ async def _initdb(
     sync = ("--no-sync",) if config.durability is Durability.GIVEN_UP else ()
     rules = ("--auth-local=peer", "--auth-host=reject", "--no-instructions")
     command = (str(binaries.initdb), "-D", str(directory), "-U", ROLE, "-E", "UTF8")
-    code, said = await children.run(account, directory, ("run", *command, *locale, *rules, *sync))
+    code, said = await children.run(account, directory, ("guard", *command, *locale, *rules, *sync))
     if code != 0:
         raise _child_error(code, said) or StoreUnavailable(f"initdb failed: {_last_line(said)}")
 

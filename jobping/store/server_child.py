@@ -4,7 +4,9 @@ It gives up root for good, asks the kernel for a signal when the daemon dies, an
 program. The order matters: a change of user clears the death signal (prctl(2), PR_SET_PDEATHSIG).
 
 Arguments: uid, gid (-1: stay who we are), pid of the parent, directory, then a verb:
-`run PROGRAM ARGUMENT...` becomes the program; `empty` removes what the directory holds.
+`run PROGRAM ARGUMENT...` becomes the program; `guard PROGRAM ARGUMENT...` runs it and, told to
+stop, kills it with all that it has started, which the death signal would not reach; `empty`
+removes what the directory holds.
 """
 
 import ctypes
@@ -43,6 +45,8 @@ def main(arguments: list[str]) -> int:
         return _fail(CANNOT_ENTER, first_closed(Path(directory)))
     if verb == "empty":
         return _empty()
+    if verb == "guard":
+        return _guard(rest)
     try:
         os.execv(rest[0], rest)  # noqa: S606  the caller names the program, no shell is wanted
     except OSError as error:
@@ -77,6 +81,12 @@ def _empty() -> int:
         else:
             Path(entry.name).unlink(missing_ok=True)
     return 0
+
+
+def _guard(command: list[str]) -> int:
+    """Run a program; we lead a process group of our own, and everything it starts is in it."""
+    signal.signal(signal.SIGINT, lambda *_: os.killpg(0, signal.SIGKILL))
+    return os.spawnv(os.P_WAIT, command[0], command)  # noqa: S606  as above
 
 
 def _fail(code: int, message: str) -> int:

@@ -1,9 +1,9 @@
 """Keep one PostgreSQL for a test run: `python cluster_keeper.py`, then lines on stdin.
 
-It says where the server is in its first line, `{"url": ..., "home": ...}`. `create` answers
-with the name of a new, migrated database, `drop NAME` with `dropped`. A data directory as `initdb`
-leaves it, for copying, is kept as `made` in its home. It ends, and takes everything
-with it, when its stdin ends: also after a test run that was killed.
+It says where the server is in its first line, `{"url": ..., "home": ...}`. `create` answers with
+the name of a new, migrated database, `create_empty` with one without tables, `drop NAME` with
+`dropped`. A data directory as `initdb` leaves it, for copying, is kept as `made` in its home. It
+ends, and takes everything with it, when its stdin ends: also after a test run that was killed.
 """
 
 import contextlib
@@ -47,6 +47,8 @@ async def answer(line: str, number: int, admin: Dsn) -> str:
     match line.split():
         case ["create"]:
             name, statement = f"test_{number}", f"CREATE DATABASE test_{number} TEMPLATE {TEMPLATE}"
+        case ["create_empty"]:
+            name, statement = f"test_{number}", f"CREATE DATABASE test_{number}"
         case ["drop", name]:
             name, statement = "dropped", f"DROP DATABASE {name} WITH (FORCE)"
         case _:
