@@ -26,6 +26,7 @@ class Incarnation:
         on_last_words: Called in its stead where something passes that ends the whole tree.
         is_stop_asked: Whether somebody asked it to stop.
         kill_cause: Why it was cancelled for overrunning its time; None if it was not.
+        is_stray: Whether it raised a Cancelled although nobody had cancelled it.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Incarnation:
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     is_stop_asked: bool = False
     kill_cause: str | None = None
+    is_stray: bool = False
     task: Task | None = None
 
     async def run(self) -> None:
@@ -47,28 +49,30 @@ class Incarnation:
         self.task = trio.lowlevel.current_task()
         error: Exception | None = None
         rest: BaseException | None = None
-        is_stray = False
         try:
-            with self.scope:
-                await self.run_actor(self.running)
+            await self._run_in_scope()
         except BaseExceptionGroup as group:
             error, rest = group.split(Exception)
         except Exception as crash:  # the one place that judges crashes
             error = crash
-        except trio.Cancelled:
-            if _is_cancelled_outside():
-                raise
-            is_stray = True
-        if isinstance(rest, BaseExceptionGroup) and not _is_cancelled_outside():
-            stray, rest = rest.split(trio.Cancelled)
-            is_stray = stray is not None
         if rest is None:
-            ended, bare = self._end(error, is_stray=is_stray)
-            self.on_end(ended, bare)
+            self.on_end(*self._end(error))
             return
         if error is not None:
-            self.on_last_words(self._end(error, is_stray=is_stray)[0])
+            self.on_last_words(self._end(error)[0])
         raise rest
+
+    async def _run_in_scope(self) -> None:
+        with self.scope:
+            try:
+                await self.run_actor(self.running)
+            except (trio.Cancelled, BaseExceptionGroup) as ended:
+                if _is_cancelled(ended) and trio.current_effective_deadline() > -math.inf:
+                    # Nobody cancelled us: let our own scope take it, for to Trio it would look as
+                    # if the nursery's had been cancelled, and the whole tree would end unheard.
+                    self.is_stray = True
+                    self.scope.cancel(reason="a Cancelled that no scope waits for")
+                raise
 
     def ask_to_stop(self) -> None:
         """Set the event that the actor watches."""
@@ -87,9 +91,9 @@ class Incarnation:
         """Return where its tasks are."""
         return "" if self.task is None else "\n".join(_stacks(self.task))[-_TEXT_LIMIT:]
 
-    def _end(self, error: Exception | None, *, is_stray: bool) -> tuple[Ended, Exception | None]:
+    def _end(self, error: Exception | None) -> tuple[Ended, Exception | None]:
         bare = None if error is None else _unwrap(error)
-        exit = self._classify(bare, error, is_stray=is_stray)
+        exit = self._classify(bare, error)
         is_crash = exit.kind is ExitKind.ABNORMAL and bare is not None
         if error is not None:
             _forget_frames(error)
@@ -103,7 +107,7 @@ class Incarnation:
         )
         return ended, bare
 
-    def _classify(self, bare: Exception | None, error: Exception | None, *, is_stray: bool) -> Exit:
+    def _classify(self, bare: Exception | None, error: Exception | None) -> Exit:
         match bare:
             case StopActor(reason=reason):
                 return Exit(kind=ExitKind.SHUTDOWN, error=reason)
@@ -112,12 +116,12 @@ class Incarnation:
             case Exception():
                 return _crash(bare, error)
             case None:
-                return self._classify_silent(is_stray=is_stray)
+                return self._classify_silent()
 
-    def _classify_silent(self, *, is_stray: bool) -> Exit:
+    def _classify_silent(self) -> Exit:
         if self.kill_cause is not None:
             return Exit(kind=ExitKind.KILLED, error=self.kill_cause)
-        if is_stray:
+        if self.is_stray:
             return Exit(kind=ExitKind.KILLED, error="cancelled by a scope that is not its own")
         if self.is_stop_asked:
             return Exit(kind=ExitKind.SHUTDOWN)
@@ -126,8 +130,10 @@ class Incarnation:
         return Exit(kind=ExitKind.NORMAL)
 
 
-def _is_cancelled_outside() -> bool:
-    return trio.current_effective_deadline() == -math.inf
+def _is_cancelled(ended: BaseException) -> bool:
+    if isinstance(ended, BaseExceptionGroup):
+        return ended.subgroup(trio.Cancelled) is not None
+    return isinstance(ended, trio.Cancelled)
 
 
 def _unwrap(error: Exception) -> Exception:
