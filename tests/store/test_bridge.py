@@ -11,7 +11,6 @@ import pytest
 import trio
 import trio.testing
 from asyncpg import exceptions as pg
-from conftest import Cluster, Events
 
 from jobping.errors import ConfigError, StoreConflict, StoreUnavailable
 from jobping.store.bridge import (
@@ -23,6 +22,7 @@ from jobping.store.bridge import (
     run_alone,
     serve_database,
 )
+from tests.doubles.postgres import Cluster, Events
 
 
 @asynccontextmanager

@@ -15,7 +15,6 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
-from conftest import Events, processes_below, wait_processes_gone
 
 from jobping.errors import ConfigError, StoreUnavailable
 from jobping.store.binaries import find_binaries
@@ -28,6 +27,7 @@ from jobping.store.bridge import (
     serve_database,
 )
 from jobping.store.embedded import Durability, EmbeddedConfig, open_server
+from tests.doubles.postgres import Events, processes_below, wait_processes_gone
 
 AS_ROOT = os.geteuid() == 0
 root_only = pytest.mark.skipif(not AS_ROOT, reason="needs root")

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import KEEPER, ROOT, processes_below, wait_processes_gone
+
+from tests.doubles.postgres import KEEPER, ROOT, processes_below, wait_processes_gone
 
 OWNER = KEEPER.with_name("server_owner.py")
 GONE_S = 2.0

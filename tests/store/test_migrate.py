@@ -7,11 +7,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 import trio
-from conftest import Cluster
 
 from jobping.errors import ConfigError
 from jobping.store.bridge import Connection, Database, Dsn, open_loop, run_alone
 from jobping.store.migrate import migrate, read_migrations
+from tests.doubles.postgres import Cluster
 
 
 @pytest.fixture
