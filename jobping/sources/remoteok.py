@@ -34,6 +34,7 @@ class Job:
     id: int | str
     position: str
     url: str
+    slug: str | None = None
     company: str | None = None
     location: str | None = None
     description: str | None = None
@@ -66,8 +67,9 @@ def _is_notice(raw: msgspec.Raw) -> bool:
 
 
 def _head(job: Job, _board: Board) -> Head:
+    """Name a job by its position; the rare one without goes by the name in its own URL."""
     title, company = repair_mojibake(job.position), repair_mojibake(job.company or "")
-    return Head(title=title, company=company, url=job.url)
+    return Head(title=title.strip() or job.slug or "", company=company, url=job.url)
 
 
 def _fill(job: Job, draft: PostingDraft, page: Page) -> PostingDraft:
