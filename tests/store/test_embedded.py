@@ -171,7 +171,7 @@ async def test_cancel_at_any_moment_leaves_no_process_and_no_half_directory(
     fresh: EmbeddedConfig, events: Events, home: Path
 ) -> None:
     rng = random.Random(3)
-    for _ in range(6):
+    for _ in range(5):
         with trio.move_on_after(rng.uniform(0.0, 1.5)):
             async with open_loop(), open_server(fresh, emit=events):
                 pass
