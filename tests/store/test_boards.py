@@ -38,13 +38,19 @@ async def test_sync_keeps_the_poll_state_of_a_board_that_stays(database: Databas
     await boards.sync(placed(ACME), [], use_defaults=False)
     [row] = await boards.enabled()
     await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete")
-    await boards.sync([(ACME, Domain("elsewhere.example"))], [], use_defaults=False)
-    [after] = await boards.enabled()
-    assert (after.domain, after.next_due_at, after.outcome) == (
-        "elsewhere.example",
-        NOON,
-        "complete",
-    )
+    polled = await boards.enabled()
+    await boards.sync(placed(ACME), [], use_defaults=False)
+    assert await boards.enabled() == polled
+
+
+async def test_board_that_moves_to_another_domain_is_due_at_once(database: Database) -> None:
+    boards, elsewhere = Boards(database=database), Domain("elsewhere.example")
+    await boards.sync(placed(ACME), [], use_defaults=False)
+    [row] = await boards.enabled()
+    await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete")
+    [polled] = await boards.enabled()
+    await boards.sync([(ACME, elsewhere)], [], use_defaults=False)
+    assert await boards.enabled() == (attrs.evolve(polled, domain=elsewhere, next_due_at=None),)
 
 
 async def test_sync_uses_the_defaults_only_while_no_other_board_exists(database: Database) -> None:
@@ -157,7 +163,9 @@ async def test_polls_count_failures_in_a_row_and_keep_the_last_good_time(
     assert after == attrs.evolve(
         board, next_due_at=NOON, outcome="complete", polled_at=after.polled_at
     )
-    [[is_now]] = await sql(database, "SELECT $1::timestamptz > now() - interval '1 minute'", after.polled_at)
+    [[is_now]] = await sql(
+        database, "SELECT $1::timestamptz > now() - interval '1 minute'", after.polled_at
+    )
     assert is_now
     await boards.mark_failed(board.id, next_due_at=later, outcome="partial")
     [failed] = await boards.enabled()

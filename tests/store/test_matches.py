@@ -45,7 +45,15 @@ async def test_claim_takes_what_is_news_and_nobody_else_gets_it(database: Databa
     await put(database, await add_board(database, "old"), [draft("stock")], news_after=NOON)
     assert await matches.claim(by="one", limit=3, for_s=60) == news[:3]
     assert await matches.claim(by="two", limit=9, for_s=60) == news[3:]
-    assert await matches.claim(by="two", limit=9, for_s=60) == ()
+    assert await matches.claim(by="three", limit=9, for_s=60) == ()
+
+
+async def test_claim_takes_again_what_the_same_claimed_before(database: Database) -> None:
+    matches = Matches(database=database)
+    _, two, three = await add_news(database, draft("1"), draft("2"), draft("3"))
+    await matches.claim(by="other", limit=1, for_s=60)
+    await matches.claim(by="me", limit=1, for_s=60)
+    assert await matches.claim(by="me", limit=9, for_s=60) == (two, three)
 
 
 async def test_claims_at_once_never_share_a_posting(database: Database) -> None:
@@ -53,12 +61,13 @@ async def test_claims_at_once_never_share_a_posting(database: Database) -> None:
     news = await add_news(database, *(draft(f"{n:02}") for n in range(40)))
     claimed: list[PostingId] = []
 
-    async def claim(by: int) -> None:
-        while postings := await matches.claim(by=str(by), limit=3, for_s=60):
+    async def claim(by: str) -> None:
+        while postings := await matches.claim(by=by, limit=3, for_s=60):
             claimed.extend(posting.id for posting in postings)
+            await matches.record([], done=[(posting.id, 1) for posting in postings])
 
     async with trio.open_nursery() as nursery:
-        for by in range(5):
+        for by in "abcde":
             nursery.start_soon(claim, by)
     assert sorted(claimed) == [posting.id for posting in news]
 
@@ -178,7 +187,8 @@ async def test_record_and_ingest_lock_the_queue_upwards(database: Database) -> N
         await put(counted, board, [draft(id, title=title) for id in "ab"])
 
     async def finish() -> None:
-        await record(counted, match_of(ana, high), match_of(ana, low))
+        changed = [attrs.evolve(posting, version=2) for posting in (high, low)]
+        await record(counted, *(match_of(ana, posting) for posting in changed))
 
     for rival in (functools.partial(change, "Other"), finish):
         held = trio.Event()
