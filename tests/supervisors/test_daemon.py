@@ -1,5 +1,6 @@
 """run_daemon as a process: real signals, real exit codes."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ class Daemon:
             stderr=subprocess.PIPE,
             text=True,
             cwd=PROGRAM.parents[2],
-            env={"PYTHONPATH": str(PROGRAM.parents[2])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROGRAM.parents[2]), *sys.path])},
         )
         self.lines: list[str] = []
 
