@@ -20,7 +20,7 @@ from jobping.errors import ConfigError, StoreUnavailable
 from jobping.store import children, server_child
 from jobping.store.account import Account, choose_account, own_name
 from jobping.store.binaries import Binaries, copy_binaries, find_binaries
-from jobping.store.bridge import Dsn
+from jobping.store.loop import Dsn
 
 ROLE = "jobping"
 PORT = 5432

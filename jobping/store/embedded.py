@@ -19,7 +19,6 @@ from jobping.clock import Clock
 from jobping.errors import StoreUnavailable
 from jobping.events import Emit
 from jobping.store import account as accounts
-from jobping.store.bridge import Dsn, run_alone
 from jobping.store.children import Child, spawn
 from jobping.store.cluster import (
     PORT,
@@ -36,6 +35,7 @@ from jobping.store.connection import Connection
 from jobping.store.faults import UNREACHABLE
 from jobping.store.groups import single_errors
 from jobping.store.leftover import stop_leftover
+from jobping.store.loop import Dsn, run_alone
 from jobping.store.ownership import Lock, Record, open_lock
 from jobping.store.worker import ask_for_life
 
