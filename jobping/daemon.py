@@ -256,14 +256,8 @@ class _Ready:
         """Say it."""
         self.say()
 
-    def alive(self) -> None:
-        """Take no notice: nobody watches this process yet."""
-
     def extend(self, seconds: float) -> None:
         """Take no notice: nobody counts the start's time."""
-
-    def status(self, text: str) -> None:
-        """Take no notice: nobody reads it."""
 
     def stopping(self) -> None:
         """Take no notice: nobody waits for it."""
