@@ -36,9 +36,10 @@ from jobping.core.posting import (
     StoredPosting,
 )
 from jobping.errors import StoreConflict
+from jobping.store.batch import Entry, store_batch
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
-from jobping.store.postings import BatchStored, Entry, Known, Postings, store_batch
+from jobping.store.postings import BatchStored, Known, Postings
 
 STORED = "SELECT external_id, version, board_id FROM posting ORDER BY external_id"
 
