@@ -11,7 +11,7 @@ from jobping.core.ids import Monotonic
 
 @attrs.frozen
 class Clock:
-    """The two kinds of time, never mixed: one for pace and time-outs, one for calendars and rows."""
+    """The two kinds of time, never mixed: for pace and time-outs, for calendars and rows."""
 
     def monotonic(self) -> Monotonic:
         """Return seconds of Trio's clock; only differences mean something."""

@@ -57,7 +57,7 @@ class Cycle:
             nursery.cancel_scope.cancel()
 
     async def _follow(self, ctx: Context[BoardPolled]) -> None:
-        with trio.move_on_after(self.patience_s):
+        with trio.move_on_after(self.patience_s):  # noqa: ASYNC912  without boards it is over
             while self._waiting:
                 delivery = await anext(ctx.inbox, None)
                 if delivery is None:

@@ -1,4 +1,4 @@
-"""One request and its answer, as values; used by sources and fetch, which do not know each other."""
+"""One request and its answer, as values; for sources and fetch, which do not know each other."""
 
 import datetime as dt
 

@@ -128,7 +128,7 @@ async def _read_request(
     """Return the next request, its body read and dropped; None when the client is done."""
     request: h11.Request | None = None
     with trio.fail_after(IDLE_S):
-        while True:
+        while True:  # noqa: ASYNC913  the events of what was received are soon used up
             match connection.next_event():
                 case h11.NEED_DATA:
                     connection.receive_data(await stream.receive_some(RECEIVE_BYTES))

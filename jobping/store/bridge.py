@@ -66,7 +66,7 @@ class Database:
         try:
             await job.finished.wait()
         except trio.Cancelled:
-            await session.withdraw(job)
+            await session.withdraw(job)  # noqa: ASYNC102  it is shielded and bounded itself
             raise
         if job.error is not None:
             raise job.error

@@ -127,7 +127,7 @@ async def _watch_owner(lock: Lock, ended: trio.Event) -> None:
 
 
 async def _answers(dsn: Dsn, unit: Callable[[Connection], Awaitable[None]]) -> bool:
-    with trio.move_on_after(ANSWER_S):
+    with trio.move_on_after(ANSWER_S):  # noqa: ASYNC912  `run_alone` waits, or it raises
         try:
             await run_alone(dsn, unit)
         except UNREACHABLE:

@@ -167,7 +167,7 @@ class Session:
         """Open one connection and keep it until it ends, for whatever reason."""
         limits = self.pool.limits
         reason = f"no answer within {limits.connect_within_s:g} s"
-        with trio.move_on_after(limits.connect_within_s) as opening:
+        with trio.move_on_after(limits.connect_within_s) as opening:  # noqa: ASYNC912  `cross` waits
             try:
                 await cross(self._live, slot, opening)
                 reason = "the connection was lost"

@@ -140,7 +140,7 @@ class Worker:
         self.counters.units += 1
         try:
             job.result = await self._attempt(job)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # noqa: ASYNC103  of a withdrawn job: it was meant for the unit
             if not job.withdrawn:
                 job.error = StoreUnavailable("the pool was closed")
                 raise
