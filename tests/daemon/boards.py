@@ -1,5 +1,6 @@
 """Local boards and the configuration that points the daemon at them."""
 
+import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ PATHS = {
 }
 """What follows host and port in each source's base URL."""
 COMPANIES = ("ashby", "greenhouse", "lever", "personio", "recruitee", "smartrecruiters")
+YESTERDAY = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(days=1)
 PROFILE = """
 [[profile]]
 name = "widgets"
@@ -57,8 +59,8 @@ def greenhouse(numbers: Iterable[int]) -> bytes:
             "absolute_url": f"https://job-boards.greenhouse.io/example/jobs/{4_000_000 + number}",
             "company_name": "Example Widgets",
             "location": {"name": "Berlin, Germany"},
-            "first_published": "2026-09-01T10:30:00-04:00",
-            "updated_at": "2026-09-02T08:00:00-04:00",
+            "first_published": YESTERDAY.isoformat(),
+            "updated_at": YESTERDAY.isoformat(),
             "content": f"&lt;p&gt;You make widget number {number}.&lt;/p&gt;",
         }
         for number in numbers
@@ -74,7 +76,7 @@ def lever(numbers: Iterable[int]) -> bytes:
                 "id": f"00000000-0000-4000-8000-{number:012d}",
                 "text": f"Widget seller {number}",
                 "hostedUrl": f"https://jobs.lever.co/example/{number}",
-                "createdAt": 1_788_220_800_000,
+                "createdAt": int(YESTERDAY.timestamp() * 1000),
                 "workplaceType": "hybrid",
                 "categories": {"location": "Paris", "commitment": "Permanent"},
                 "description": f"<p>You sell widget number {number}.</p>",

@@ -74,6 +74,12 @@ class Home:
         """Return the processes of PostgreSQL, also those that are about to become one."""
         return [(pid, words) for pid, words in self.processes() if "-m jobping" not in words]
 
+    async def wait_for_process(self, word: str) -> None:
+        """Wait until a process with the word in its command line is there."""
+        with trio.fail_after(PATIENCE_S):
+            while not any(word in words for _, words in self.processes()):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+
     async def wait_without_servers(self, within_s: float) -> float:
         """Wait until no process of PostgreSQL is there; return how many seconds it took."""
         began = time.monotonic()
@@ -160,6 +166,9 @@ class Running:
         whole = bytes(text).decode().split("\n")[:-1]
         return tuple(json.loads(line) for line in whole if line.startswith('{"ts"'))
 
+    def log_of(self, event: str) -> list[Line]:
+        return [line for line in self.log if line["event"] == event]
+
     async def read(self, stream: trio.abc.ReceiveStream, into: bytearray) -> None:
         """Read one of the streams to its end."""
         async with stream:
@@ -173,7 +182,7 @@ class Running:
         """Wait until the log has so many lines of that name; return the last of them."""
         with trio.fail_after(PATIENCE_S):
             while True:
-                found = [line for line in self.log if line["event"] == event]
+                found = self.log_of(event)
                 if len(found) >= count:
                     return found[count - 1]
                 assert self._open, f"ended without {event}:\n{self._said()}"

@@ -1,0 +1,100 @@
+"""kill -9 at random moments of polling and storing: nothing survives, is lost or is doubled."""
+
+import random
+import re
+import secrets
+from collections import Counter
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+import pytest
+import trio
+
+from tests.daemon.processes import RECORDINGS, Home, jobping, rows, run
+from tests.daemon.rounds import CONTENT, Rounds
+
+GONE_S = 5.0
+"""The product promises 2 s; a loaded machine may take longer."""
+LINK = re.compile(r"^ {4}(https?://\S+)$", re.MULTILINE)
+ITEMS = (
+    "SELECT d.message_id, d.state, i.profile_id, i.posting_id, i.dedup_key, p.url FROM digest d"
+    " LEFT JOIN digest_item i ON i.digest_id = d.id LEFT JOIN posting p ON p.id = i.posting_id"
+)
+
+
+@pytest.fixture
+def unkilled(request: pytest.FixtureRequest) -> Rounds:
+    """A demo that nobody killed: with recordings where they are, because more is stored then."""
+    has_recordings = (RECORDINGS / "INDEX.json").is_file()
+    rounds = request.getfixturevalue("recorded" if has_recordings else "synthetic")
+    assert isinstance(rounds, Rounds)
+    return rounds
+
+
+@pytest.mark.parametrize(
+    "kills", [5, pytest.param(20, marks=pytest.mark.slow)], ids=["five_times", "twenty_times"]
+)
+async def test_state_is_that_of_a_run_without_a_kill_when_killed(
+    home: Home, unkilled: Rounds, kills: int
+) -> None:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    interrupted = 0
+    for number in range(kills):
+        # later kills come later, because the earlier ones left less to store
+        wait_s = rng.uniform(0.0, 0.4 + 2.0 * number / kills)
+        event = rng.choice(("postgres.started", "scraper.polled"))
+        interrupted += await kill_demo(home, unkilled.arguments, event, wait_s)
+    assert interrupted > 0, "no kill came between the first poll and the last"
+    clean = await run("demo", "--once", "--json", *unkilled.arguments, home=home)
+    assert clean.code == 0, clean
+    assert clean.summary()["boards"]["failed"] == 0
+    await assert_same_postings(home, unkilled)
+    await assert_nothing_sent_twice(home)
+
+
+async def kill_demo(
+    home: Home, arguments: tuple[str | Path, ...], event: str, wait_s: float
+) -> bool:
+    """Kill a demo; say whether it was in the middle of its polls."""
+    async with jobping("demo", "--json", *arguments, home=home) as daemon:
+        await daemon.wait_for(event)
+        await trio.sleep(wait_s)
+        killed = await daemon.end_by(SIGKILL)
+        gone_s = await home.wait_without_servers(GONE_S)
+    polls, cycles = len(killed.lines("scraper.polled")), len(killed.lines("cycle.completed"))
+    digests = len(killed.lines("digest.sent"))
+    print(
+        f"killed {wait_s:.3f} s after {event}: {polls} polls, {digests} digests,"
+        f" server gone after {gone_s:.2f} s"
+    )
+    assert killed.code == -SIGKILL
+    return polls > 0 and cycles == 0
+
+
+async def assert_same_postings(home: Home, unkilled: Rounds) -> None:
+    content = await rows(CONTENT, home=home)
+    if unkilled.is_over:
+        pytest.skip("the synthetic world has turned its hour meanwhile")
+    assert content == unkilled.content
+
+
+async def assert_nothing_sent_twice(home: Home) -> None:
+    """Check items and files: each posting once, and each digest in one file, whole."""
+    items = await rows(ITEMS, home=home)
+    sent = [item for item in items if item["dedup_key"] is not None]
+    assert sent != []
+    assert {item["state"] for item in items} == {"sent"}
+    for keys in (("profile_id", "posting_id"), ("profile_id", "dedup_key")):
+        times = Counter(tuple(item[key] for key in keys) for item in sent)
+        assert set(times.values()) == {1}
+    by_digest: dict[str, list[Any]] = {item["message_id"]: [] for item in items}
+    for item in sent:
+        by_digest[item["message_id"]].append(item["url"])
+    files = {path.stem.partition("_")[2]: LINK.findall(path.read_text()) for path in home.digests}
+    assert len(files) == len(home.digests)
+    assert {name: sorted(links) for name, links in files.items()} == {
+        name: sorted(urls) for name, urls in by_digest.items()
+    }
