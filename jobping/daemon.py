@@ -305,7 +305,8 @@ class _Daemon:
                 code = await run_daemon(root, grace_period=GRACE_PERIOD_S, notifier=ready)
                 nursery.cancel_scope.cancel()
                 traffic = self._traffic(fetcher)
-            code = code or int(self.plan.once and self.summary.failed > 0)
+            bad = self.summary.failed + self.summary.crashes
+            code = code or int(self.plan.once and bad > 0)
             duration_s = self.clock.monotonic() - began
             log.emit("daemon.stopped", code=code)
         if self.failure is not None:

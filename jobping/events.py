@@ -91,6 +91,8 @@ EVENTS: tuple[EventType, ...] = (
            "domain source board tier outcome fault why duration_s limiter_wait_s pages"
            " bytes seen new changed unchanged duplicate rejected news",
            "One poll of one board, complete; a warning when it brought less than it should."),
+    _event("scraper.crashed", "warning", "domain board_id",
+           "A bug ended the poll of a board; the domain goes on, that board rests for a while."),
     _event("postings.rejected", "warning", "source board count reasons",
            "Items of an answer could not be read; the others were stored."),
     _event("payload.malformed", "warning", "domain why",

@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 import attrs
 
 from jobping.actors.cycle import Cycle
-from jobping.actors.degradation import Degradation
+from jobping.actors.degradation import Degradation, Place
 from jobping.actors.digest import DigestActor
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.heartbeat import Heartbeat
@@ -30,15 +30,17 @@ from jobping.actors.messages import (
 )
 from jobping.actors.observer import observer
 from jobping.actors.scraper import Parts, Scraper
+from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.core.board import StoredBoard
 from jobping.core.gate import GateRules
-from jobping.core.ids import Domain, SourceName
-from jobping.core.ladder import LadderRules, Tier
+from jobping.core.ids import SourceName
+from jobping.core.ladder import LadderRules
 from jobping.core.limiter import LimiterRules
-from jobping.core.schedule import PollRules
+from jobping.core.schedule import PollRules, is_due
 from jobping.delivery import Delivery
+from jobping.errors import StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher
 from jobping.settings import Settings
@@ -53,14 +55,19 @@ from jobping.store.profiles import Profiles
 from supervisors import (
     ActorFunction,
     AnyChildSpec,
+    ChildExited,
     ChildSpec,
     Context,
     Mailbox,
     MailboxSpec,
     Overflow,
+    RestartChild,
+    RestartPolicy,
     Strategy,
+    SupervisionError,
     Supervisor,
     SupervisorSpec,
+    Verdict,
 )
 
 M = TypeVar("M")
@@ -69,6 +76,7 @@ DAY_S: Final = 86_400.0
 STORE_STOP_S: Final = 25.0  # the pool's close, then SIGINT to the server, 10 s, SIGQUIT
 DIGEST_STOP_S: Final = 15.0  # a digest in hand is sent and marked
 DEGRADATION_STOP_S: Final = 16.0  # its children's 15 s and a margin
+STORE_RETRY_S: Final = 5.0  # a unit has waited as long for a connection before it gave up
 PAGES_WAITING: Final = 16  # pages of up to 200 drafts, about 2 MB each at worst
 ASKS_WAITING: Final = 16
 
@@ -131,6 +139,7 @@ class Materials:
     emit_as: EmitAs
     rng: random.Random
     ladder_rules: LadderRules = attrs.Factory(LadderRules)
+    suspects: Suspects = attrs.Factory(Suspects)
 
 
 @attrs.frozen(kw_only=True)
@@ -199,7 +208,7 @@ def build_tree(materials: Materials) -> Supervisor:
         ChildSpec[object](id="heartbeat", start=_fresh(partial(_heartbeat, materials, boxes))),
     )
     return Supervisor(
-        SupervisorSpec(children=children, strategy=Strategy.REST_FOR_ONE),
+        SupervisorSpec(children=children, strategy=Strategy.REST_FOR_ONE, policy=RootPolicy()),
         name="root",
         hook=observer(materials.emit_as("supervisor")),
         rng=materials.rng,
@@ -240,7 +249,7 @@ def _cycle(materials: Materials, boxes: _Mailboxes) -> Cycle:
     async def due_boards() -> list[StoredBoard]:
         utcnow = materials.clock.utcnow()
         rows = await _active_boards(materials)
-        return [row for row in rows if row.next_due_at is None or row.next_due_at <= utcnow]
+        return [row for row in rows if is_due(row.next_due_at, utcnow)]
 
     return Cycle(
         due_boards=due_boards,
@@ -267,6 +276,7 @@ def _degradation(materials: Materials, boxes: _Mailboxes) -> Degradation:
         rules=materials.ladder_rules,
         active_boards=partial(_active_boards, materials),
         gates=materials.stores.gates,
+        suspects=materials.suspects,
         clock=materials.clock,
         emit=materials.emit_as("degradation"),
         make_actor=partial(_domain_actor, materials, boxes),
@@ -285,18 +295,21 @@ def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
 
 
 def _domain_actor(
-    materials: Materials, boxes: _Mailboxes, domain: Domain, source: SourceName, tier: Tier
+    materials: Materials, boxes: _Mailboxes, place: Place, sharing: int
 ) -> ActorFunction[ReadDomain]:
-    """Return the actor of one domain on one tier."""
-    emit = materials.emit_as(f"domains/{domain}")
-    pace = _pace(materials, source)
+    """Return the actor of one domain; `sharing` domains share its sources' hourly figure."""
+    emit = materials.emit_as(f"domains/{place.domain}")
+    paces = {
+        name: materials.settings.source(name).pace_of(materials.sources[name])
+        for name in place.sources
+    }
 
     async def scrape(ctx: Context[ReadDomain]) -> None:
         work = Work()
         gate = DomainGate(
-            domain=domain,
-            rules=GateRules(limiter=limiter_rules(pace)),
-            ladder_rules=materials.ladder_rules,
+            domain=place.domain,
+            rules=GateRules(limiter=limiter_rules(tuple(paces.values()), sharing)),
+            ladder=place.ladder,
             fetcher=materials.fetcher,
             gates=materials.stores.gates,
             clock=materials.clock,
@@ -305,33 +318,58 @@ def _domain_actor(
             work=work,
         )
         parts = Parts(
-            source=materials.sources[source],
-            poll_rules=PollRules(poll_every_s=pace.poll_every_s),
+            sources=materials.sources,
+            polls={name: PollRules(poll_every_s=pace.poll_every_s) for name, pace in paces.items()},
             active_boards=partial(_active_boards, materials),
             boards=materials.stores.boards,
             postings=materials.stores.postings,
             ingest=boxes.ingest.ref,
             cycle=boxes.cycle.ref,
+            suspects=materials.suspects,
             clock=materials.clock,
             emit=emit,
             rng=materials.rng,
             news_within_s=materials.settings.matching.recent_days * DAY_S,
         )
-        await Scraper(domain=domain, tier=tier, gate=gate, work=work, parts=parts).run(ctx)
+        scraper = Scraper(
+            domain=place.domain, gate=gate, ladder=place.ladder, work=work, parts=parts
+        )
+        await scraper.run(ctx)
 
     return scrape
 
 
-def _pace(materials: Materials, source: SourceName) -> Pace:
-    return materials.settings.source(source).pace_of(materials.sources[source])
+def limiter_rules(paces: Sequence[Pace], sharing: int) -> LimiterRules:
+    """Return the limiter of a host, one request at a time.
 
-
-def limiter_rules(pace: Pace) -> LimiterRules:
-    """Return the limiter of a host that is asked at a source's pace, one request at a time."""
+    Args:
+        paces: Those of the sources that are asked there; the strictest figure of each kind holds.
+        sharing: Hosts that share the hourly figure (one host per company of a vendor), so that the
+            sum never exceeds it: design/sources.md section 3.
+    """
+    quotas = [pace.daily for pace in paces if pace.daily is not None]
     return LimiterRules(
-        rate=pace.per_hour / 3600.0,
-        burst=pace.burst,
-        min_gap_s=pace.min_gap_s,
+        rate=min(pace.per_hour for pace in paces) / 3600.0 / sharing,
+        burst=min(pace.burst for pace in paces),
+        min_gap_s=max(pace.min_gap_s for pace in paces),
         concurrency=1,
-        daily=pace.daily,
+        daily=min(quotas, default=None),
     )
+
+
+@attrs.frozen
+class RootPolicy:
+    """The default policy, but for a store that is away: that is waited out, however long it lasts.
+
+    The pool reconnects by itself; whoever failed for want of it starts again every few seconds.
+    """
+
+    default: RestartPolicy = attrs.Factory(RestartPolicy)
+
+    def decide(self, exited: ChildExited, error: Exception | None) -> Verdict:
+        """Answer one exit with one verdict."""
+        match error:
+            case StoreUnavailable() | SupervisionError() if exited.path != "root/store":
+                return RestartChild(delay=STORE_RETRY_S)
+            case _:
+                return self.default.decide(exited, error)

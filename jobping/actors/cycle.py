@@ -38,7 +38,7 @@ class Cycle:
     patience_s: float
     on_end: Callable[[], None]
     _waiting: dict[BoardId, str] = attrs.field(factory=dict, init=False)
-    _failed: list[str] = attrs.field(factory=list, init=False)
+    _failed: dict[str, str] = attrs.field(factory=dict, init=False)
     _few: int = attrs.field(default=UNREACHED_DOMAINS, init=False)
     _polled: int = attrs.field(default=0, init=False)
     _unreached: set[Domain] = attrs.field(factory=set, init=False)
@@ -53,7 +53,8 @@ class Cycle:
         ctx.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._say_lost)
-            await self._follow(ctx)
+            nursery.start_soon(self._follow, ctx)
+            await ctx.stop_requested.wait()
             nursery.cancel_scope.cancel()
 
     async def _follow(self, ctx: Context[BoardPolled]) -> None:
@@ -72,7 +73,7 @@ class Cycle:
         if name is not None:
             self._polled += polled.ok
             if not polled.ok:
-                self._failed.append(f"{name} ({polled.fault})")
+                self._failed[name] = polled.fault or "failed"
         if polled.fault in NETWORK_FAULTS:
             self._unreached.add(polled.domain)
             if len(self._unreached) >= self._few:
@@ -103,7 +104,7 @@ class Cycle:
         self.emit(
             "cycle.completed",
             polled=self._polled,
-            failed=list(self._failed),
+            failed=self._failed,
             waiting=list(self._waiting.values()),
             digests=digests,
         )

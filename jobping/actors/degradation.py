@@ -1,9 +1,8 @@
 """The degradation supervisor: restarts crashed domain actors, demotes and promotes honest ones.
 
-A crash restarts and never demotes by itself; a bad result demotes and never restarts. The ladder's
-results come from the actors (their ends say which way); crashes are counted here, where they are
-seen. The tier stands in the domain's row, so a restart of this supervisor starts each domain where
-it stood.
+A crash restarts and never demotes by itself; a bad result demotes and never restarts. Each domain's
+ladder lives here, so that no restart of its actor forgets it; its tier stands in the domain's row,
+so that a restart of the daemon begins where it stood.
 """
 
 from collections.abc import Callable
@@ -12,103 +11,96 @@ from typing import Final, assert_never
 import attrs
 import trio
 
+from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import DomainView, ReadDomain, ReadDomains
 from jobping.actors.scraper import ActiveBoards
+from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
-from jobping.core import ladder
 from jobping.core.ids import Domain, SourceName
-from jobping.core.ladder import Demoted, Ladder, LadderRules, Restart, Tier
-from jobping.errors import DomainUnavailable, StoreError
+from jobping.core.ladder import Demoted, LadderRules, Restart, Tier
+from jobping.errors import DomainUnavailable, StoreUnavailable
 from jobping.events import Emit
 from jobping.store.gates import Gates
 from supervisors import (
     ActorFunction,
-    ActorStopped,
-    AskTimeout,
     ChildExited,
     ChildSpec,
     Context,
-    Escalate,
     Event,
     ExitKind,
+    Intensity,
     Mailbox,
     MailboxSpec,
     ReplaceChild,
     RestartChild,
+    StartError,
     StopOrder,
     Strategy,
+    SupervisionError,
     Supervisor,
     SupervisorSpec,
     Verdict,
 )
 
-READ_WITHIN_S: Final = 2.0  # a domain actor answers between two steps of its poll
-STORE_RETRY_S: Final = 5.0  # the store is lost: not the domain's fault, so not counted
+READ_WITHIN_S: Final = 2.0  # all domain actors together; each answers between two steps
+STORE_RETRY_S: Final = 5.0  # store or ingest are away: not the domain's fault, so not counted
 STOP_WITHIN_S: Final = 15.0  # the drain of a request in flight (10 s) and the rows in hand (5 s)
 MOVE_S: Final = 0.5  # before the actor of another tier starts; a delay of 0 could be a hot loop
 LOOK_EVERY_S: Final = 60.0  # boards of new domains come by command; our choice
+ASKS_WAITING: Final = 16  # one reader asks once a minute
+RESTARTS: Final = Intensity(max_restarts=5, period=60.0)  # for the log; the ladder decides
 
-MakeActor = Callable[[Domain, SourceName, Tier], ActorFunction[ReadDomain]]
-"""Makes the actor of a domain, whose boards are of one source, on a tier."""
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """One domain's place in the tree.
+
+    Attributes:
+        sources: The sources that are asked at this domain.
+    """
+
+    domain: Domain
+    sources: frozenset[SourceName]
+    ladder: DomainLadder
+    mailbox: Mailbox[ReadDomain]
 
 
-@attrs.define(kw_only=True)
+MakeActor = Callable[[Place, int], ActorFunction[ReadDomain]]
+"""Makes the actor of a domain; the number is that of all domains that share its sources' pace."""
+
+
+@attrs.frozen(kw_only=True)
 class TierPolicy:
     """The exit policy of the domain actors."""
 
-    rules: LadderRules
+    places: dict[Domain, Place]
+    spec_of: Callable[[Place], ChildSpec[ReadDomain]]
+    suspects: Suspects
     clock: Clock
     emit: Emit
-    spec_of: Callable[[Domain, Tier], ChildSpec[ReadDomain]]
-    _ladders: dict[Domain, Ladder] = attrs.field(factory=dict, init=False)
-
-    def stand(self, domain: Domain, tier: Tier) -> None:
-        """Note where a domain starts."""
-        self._ladders[domain] = ladder.at_tier(self.rules, tier, self.clock.monotonic())
-
-    def tier_of(self, domain: Domain) -> Tier:
-        """Return the tier that a domain's actor serves."""
-        return self._ladders[domain].tier
 
     def decide(self, exited: ChildExited, error: Exception | None) -> Verdict:
         """Answer one exit with one verdict."""
-        domain = Domain(exited.path.rpartition("/")[2])
+        place = self.places[Domain(exited.path.rpartition("/")[2])]
         match error:
             case DomainUnavailable():
-                return self._move(domain, 1)
-            case StoreError():
+                return ReplaceChild(spec=self.spec_of(place), delay=MOVE_S)
+            case StoreUnavailable() | SupervisionError():
                 return RestartChild(delay=STORE_RETRY_S)
             case None if exited.exit.kind is ExitKind.NORMAL:
-                return self._move(domain, -1)
+                return ReplaceChild(spec=self.spec_of(place), delay=MOVE_S)
             case _:
-                return self._on_crash(domain)
+                return self._on_crash(place)
 
-    def _move(self, domain: Domain, step: int) -> Verdict:
-        place = self.rules.tiers.index(self.tier_of(domain)) + step
-        if not 0 <= place < len(self.rules.tiers):
-            return Escalate(reason=f"{domain} left the ladder")
-        tier = self.rules.tiers[place]
-        self.stand(domain, tier)
-        return ReplaceChild(spec=self.spec_of(domain, tier), delay=MOVE_S)
-
-    def _on_crash(self, domain: Domain) -> Verdict:
-        state, answer = ladder.on_crash(self._ladders[domain], self.rules, self.clock.monotonic())
-        self._ladders[domain] = state
+    def _on_crash(self, place: Place) -> Verdict:
+        board = self.suspects.crashed(place.domain, self.clock.monotonic())
+        self.emit("scraper.crashed", domain=place.domain, board_id=board)
+        answer = place.ladder.note_crash()
         match answer:
             case Restart(delay_s=delay_s):
                 return RestartChild(delay=delay_s)
             case Demoted():
-                self.emit(
-                    "tier.demoted",
-                    domain=domain,
-                    from_tier=answer.before.value,
-                    to_tier=answer.after.value,
-                    cause=answer.cause.value,
-                    cooldown_s=answer.cooldown_s,
-                )
-                return ReplaceChild(
-                    spec=self.spec_of(domain, answer.after), delay=self.rules.longest_restart_s
-                )
+                return RestartChild(delay=place.ladder.rules.longest_restart_s)
             case _:
                 assert_never(answer)
 
@@ -124,26 +116,27 @@ class Degradation:
     rules: LadderRules
     active_boards: ActiveBoards
     gates: Gates
+    suspects: Suspects
     clock: Clock
     emit: Emit
     make_actor: MakeActor
     hook: Callable[[Event], None]
-    _mailboxes: dict[Domain, Mailbox[ReadDomain]] = attrs.field(factory=dict, init=False)
-    _sources: dict[Domain, SourceName] = attrs.field(factory=dict, init=False)
+    _places: dict[Domain, Place] = attrs.field(factory=dict, init=False)
 
     async def run(self, ctx: Context[ReadDomains]) -> None:
         """Start the domains' actors on their stored tiers and keep them until asked to stop."""
+        await self._find_places()
         policy = TierPolicy(
-            rules=self.rules, clock=self.clock, emit=self.emit, spec_of=self._spec_of
+            places=self._places,
+            spec_of=self._spec_of,
+            suspects=self.suspects,
+            clock=self.clock,
+            emit=self.emit,
         )
-        tiers = {domain: Tier(saved.tier) for domain, saved in await self.gates.all()}
-        domains = await self._domains()
-        for domain in domains:
-            policy.stand(domain, tiers.get(domain, self.rules.tiers[0]))
         supervisor = Supervisor(
             SupervisorSpec(
                 strategy=Strategy.ONE_FOR_ONE,
-                children=tuple(self._spec_of(d, policy.tier_of(d)) for d in domains),
+                children=tuple(map(self._spec_of, self._places.values())),
                 stop_order=StopOrder.PARALLEL,
                 policy=policy,
             ),
@@ -153,44 +146,73 @@ class Degradation:
         async with trio.open_nursery() as nursery:
             await nursery.start(supervisor.run)
             ctx.started()
-            nursery.start_soon(self._follow_boards, supervisor, policy)
+            nursery.start_soon(self._follow_boards, supervisor)
             async for delivery in ctx.inbox:
                 delivery.reply(await self._read())
             await supervisor.stop(reason="degradation stops")
             nursery.cancel_scope.cancel()
 
-    async def _domains(self) -> list[Domain]:
-        self._sources = {row.domain: row.board.source for row in await self.active_boards()}
-        return sorted(self._sources)
+    async def _find_places(self) -> tuple[list[Place], frozenset[Domain]]:
+        """Give every domain that has boards a place; return the new ones, and all with boards."""
+        sources: dict[Domain, set[SourceName]] = {}
+        for row in await self.active_boards():
+            sources.setdefault(row.domain, set()).add(row.board.source)
+        new = sources.keys() - self._places.keys()
+        tiers = {domain: Tier(saved.tier) for domain, saved in await self.gates.all()}
+        found = [
+            Place(
+                domain=domain,
+                sources=frozenset(sources[domain]),
+                ladder=DomainLadder.at(
+                    tiers.get(domain, self.rules.tiers[0]),
+                    domain=domain,
+                    rules=self.rules,
+                    clock=self.clock,
+                    emit=self.emit,
+                ),
+                mailbox=Mailbox(MailboxSpec(capacity=ASKS_WAITING)),
+            )
+            for domain in sorted(new)
+        ]
+        self._places.update({place.domain: place for place in found})
+        return found, frozenset(sources)
 
-    def _spec_of(self, domain: Domain, tier: Tier) -> ChildSpec[ReadDomain]:
-        mailbox = self._mailboxes.setdefault(domain, Mailbox(MailboxSpec(capacity=16)))
+    def _spec_of(self, place: Place) -> ChildSpec[ReadDomain]:
+        sharing = sum(bool(place.sources & other.sources) for other in self._places.values())
         return ChildSpec(
-            id=domain,
-            start=self.make_actor(domain, self._sources[domain], tier),
-            mailbox=mailbox,
+            id=place.domain,
+            start=self.make_actor(place, sharing),
+            mailbox=place.mailbox,
             stop_timeout=STOP_WITHIN_S,
+            intensity=RESTARTS,
         )
 
-    async def _follow_boards(self, supervisor: Supervisor, policy: TierPolicy) -> None:
+    async def _follow_boards(self, supervisor: Supervisor) -> None:
         """Start actors for domains whose first board came by command, end those without boards."""
         while True:
             await trio.sleep(LOOK_EVERY_S)
-            wanted = set(await self._domains())
-            for domain in sorted(wanted - set(self._mailboxes)):
-                policy.stand(domain, self.rules.tiers[0])
-                await supervisor.start_child(self._spec_of(domain, self.rules.tiers[0]))
-            for domain in sorted(set(self._mailboxes) - wanted):
+            found, wanted = await self._find_places()
+            for place in found:
+                try:
+                    await supervisor.start_child(self._spec_of(place))
+                except StartError:
+                    del self._places[place.domain]  # said by the supervisor; tried again next time
+            for domain in sorted(self._places.keys() - wanted):
                 await supervisor.terminate_child(domain)
                 await supervisor.delete_child(domain)
-                del self._mailboxes[domain]
+                del self._places[domain]
 
     async def _read(self) -> tuple[DomainView, ...]:
         """Ask every domain how it stands; one that restarts just now is left out."""
         views: list[DomainView] = []
-        for mailbox in self._mailboxes.values():
-            try:
-                views.append(await mailbox.ref.ask(ReadDomain(), within=READ_WITHIN_S))
-            except (ActorStopped, AskTimeout):
-                continue
-        return tuple(views)
+        async with trio.open_nursery() as nursery:
+            for place in tuple(self._places.values()):
+                nursery.start_soon(_read_one, place, views)
+        return tuple(sorted(views, key=lambda view: view.domain))
+
+
+async def _read_one(place: Place, views: list[DomainView]) -> None:
+    try:
+        views.append(await place.mailbox.ref.ask(ReadDomain(), within=READ_WITHIN_S))
+    except SupervisionError:
+        return

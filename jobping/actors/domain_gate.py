@@ -11,15 +11,15 @@ from typing import Final, TypeVar, assert_never
 import attrs
 import trio
 
+from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.work import Work
 from jobping.clock import Clock
-from jobping.core import gate, ladder
+from jobping.core import gate
 from jobping.core.gate import GateRules, GateState, GateView, Transition
 from jobping.core.ids import Domain, Monotonic
-from jobping.core.ladder import Demoted, Ladder, LadderRules, Promoted, Tier
 from jobping.core.outcome import Aside, Neutral, Outcome, outcome_of
 from jobping.core.page import Page, PageRequest, Redirected
-from jobping.errors import FetchError, MalformedPage, StoreError, Unavailable, Unreached
+from jobping.errors import FetchError, MalformedPage, Unavailable, Unreached
 from jobping.events import Emit
 from jobping.fetch import Exchange, Fetcher
 from jobping.store.gates import Gates
@@ -31,58 +31,49 @@ EXCHANGE_WITHIN_S: Final = 30.0  # design/gate.md section 9
 
 @attrs.define(kw_only=True)
 class DomainGate:
-    """The gate and the ladder of one domain.
+    """The gate of one domain.
 
     Attributes:
         waited_s: Seconds spent waiting for a turn since `take_waited` was last asked.
-        demoted: The demotion that a result asked for; the actor ends for it.
     """
 
     domain: Domain
     rules: GateRules
-    ladder_rules: LadderRules
+    ladder: DomainLadder
     fetcher: Fetcher
     gates: Gates
     clock: Clock
     emit: Emit
     rng: random.Random
     work: Work
-    demoted: Demoted | None = attrs.field(default=None, init=False)
     waited_s: float = attrs.field(default=0.0, init=False)
     _state: GateState = attrs.field(init=False)
-    _ladder: Ladder = attrs.field(init=False)
-
-    @property
-    def tier(self) -> Tier:
-        """The tier that the domain stands on."""
-        return self._ladder.tier
 
     def view(self) -> GateView:
         """Return the gate's figures as they are now."""
         return gate.view(self._state, self.rules, self.clock.monotonic())
 
-    async def load(self, tier: Tier) -> None:
-        """Take up the saved state and stand on a tier, which is stored before anything else.
+    async def load(self) -> None:
+        """Take up the saved state, and store the ladder's tier before anything else.
 
         Raises:
             StoreError: The row cannot be read or written.
         """
         now, utcnow = self.clock.monotonic(), self.clock.utcnow()
         saved = await self.gates.load(self.domain)
-        self._ladder = ladder.at_tier(self.ladder_rules, tier, now)
         self._state = gate.fresh(self.rules, now, utcnow)
         if saved is not None:
             try:
                 self._state = gate.load(saved.state, self.rules, now, utcnow, saved.elapsed_s)
             except ValueError as error:
                 self.emit("gate.reset", domain=self.domain, why=str(error))
-        if saved is None or saved.tier != self.tier:
+        if saved is None or saved.tier != self.ladder.tier:
             await self.save()
 
     async def save(self) -> None:
         """Write the row as it is now."""
         state = gate.save(self._state, self.clock.monotonic(), self.clock.utcnow())
-        await self.gates.save(self.domain, state, self.tier.value)
+        await self.gates.save(self.domain, state, self.ladder.tier.value)
 
     async def ask(
         self,
@@ -145,24 +136,24 @@ class DomainGate:
     ) -> R | Redirected:
         began = self.clock.monotonic()
         outcome: Outcome = Neutral(Aside.CANCELLED)
+        failed: FetchError | MalformedPage | None = None
+        result: R | Redirected
         try:
             await self.save()
             answer = await _run_within(exchange, url, EXCHANGE_WITHIN_S)
             if isinstance(answer, Redirected):
-                outcome = Neutral(Aside.IGNORED)
-                return answer
-            result = await read(answer)
-            outcome = self._judge(None, answer.status, began)
+                result, outcome = answer, Neutral(Aside.IGNORED)
+            else:
+                result = await read(answer)
+                outcome = self._judge(None, answer.status, began)
         except (FetchError, MalformedPage) as error:
-            outcome = self._judge(error, None, began)
-            raise
-        except StoreError:
-            outcome = Neutral(Aside.IGNORED)
-            raise
+            failed, outcome = error, self._judge(error, None, began)
         finally:
             urgent = self._end(permit, outcome, sent=exchange.sent)
         if urgent:
             await self.save()
+        if failed is not None:
+            raise failed
         return result
 
     def _judge(
@@ -193,46 +184,11 @@ class DomainGate:
         for transition in transitions:
             fields = attrs.asdict(transition)
             self.emit(transition.event, domain=self.domain, **fields)
-            self._climb_down(transition)
-
-    def _climb_down(self, transition: Transition) -> None:
-        now = self.clock.monotonic()
-        demoted = None
-        match transition:
-            case gate.Opened():
-                self._ladder, demoted = ladder.on_opened(self._ladder, self.ladder_rules, now)
-            case gate.Throttled():
-                self._ladder, demoted = ladder.on_throttled(
-                    self._ladder,
-                    self.ladder_rules,
-                    now,
-                    left_s=transition.retry_after_s,
-                    clamped=transition.clamped,
-                    refusals=transition.refusals,
-                )
-            case _:
-                pass
-        self.demoted = demoted or self.demoted
+            self.ladder.note_transition(transition)
 
     async def rest(self) -> None:
         """Close the domain's connection; nothing is due soon."""
         await self.fetcher.rest(self.domain)
-
-    def note_cycle(self, *, good: bool) -> None:
-        """Tell the ladder how a cycle ended; `demoted` says what it made of it."""
-        now = self.clock.monotonic()
-        self._ladder, demoted = ladder.on_cycle(self._ladder, self.ladder_rules, now, good=good)
-        self.demoted = demoted or self.demoted
-
-    def trial_at(self) -> Monotonic:
-        """Return when the next trial of the tier above may be made."""
-        return self._ladder.trial_at or self.clock.monotonic()
-
-    def note_trial(self, *, good: bool) -> Promoted | None:
-        """Tell the ladder how a trial ended; the last of enough good ones promotes."""
-        now = self.clock.monotonic()
-        self._ladder, promoted = ladder.on_trial(self._ladder, self.ladder_rules, now, good=good)
-        return promoted
 
     def take_waited(self) -> float:
         """Return the seconds waited for turns since the last call."""

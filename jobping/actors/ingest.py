@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-from jobping.actors.messages import PostingsStored, StorePostings
+from jobping.actors.messages import BatchRefused, PostingsStored, StorePostings
 from jobping.core.fingerprint import content_hash, fingerprint
-from jobping.store.postings import Postings
+from jobping.errors import StoreConflict
+from jobping.store.postings import BatchStored, Postings
 from supervisors import Context, Ref
 
 
@@ -16,16 +17,22 @@ def ingest(
     async def run(ctx: Context[StorePostings]) -> None:
         ctx.started()
         async for delivery in ctx.inbox:
-            page = delivery.message
-            stored = await postings.store(
-                page.board,
-                page.drafts,
-                [content_hash(draft) for draft in page.drafts],
-                [fingerprint(draft) for draft in page.drafts],
-                news_after=page.news_after,
-            )
-            delivery.reply(stored)
-            if stored.news:
+            answer = await _store(postings, delivery.message)
+            delivery.reply(answer)
+            if isinstance(answer, BatchStored) and answer.news:
                 matcher.tell(PostingsStored())
 
     return run
+
+
+async def _store(postings: Postings, page: StorePostings) -> BatchStored | BatchRefused:
+    try:
+        return await postings.store(
+            page.board,
+            page.drafts,
+            [content_hash(draft) for draft in page.drafts],
+            [fingerprint(draft) for draft in page.drafts],
+            news_after=page.news_after,
+        )
+    except StoreConflict as error:
+        return BatchRefused(why=str(error))

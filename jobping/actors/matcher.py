@@ -61,19 +61,22 @@ class Matcher:
 
     async def _match(self, ctx: Context[MatcherMessage]) -> int:
         """Match all that waits; return how many matches were found."""
-        found = await self._search_for_new_profiles()
+        found = await self._search_for_new_profiles(ctx.stop_requested)
         found += await self._match_pending(ctx.stop_requested)
         if found:
             self.digest.tell(MatchesRecorded())
         return found
 
-    async def _search_for_new_profiles(self) -> int:
+    async def _search_for_new_profiles(self, stop_requested: trio.Event) -> int:
+        """Match recent news for profiles that are new or edited; a stop leaves it for later."""
         found = 0
         for stored in await self.profiles.unsearched():
             recent = await self.postings.newest_news(
                 limit=SEARCH_LIMIT, within_s=self.search_within_s
             )
-            matches = await self._rank((stored,), recent)
+            matches = await self._rank((stored,), recent, stop_requested)
+            if stop_requested.is_set():
+                break
             await self.matches.record_search(stored.id, stored.version, matches)
             self.emit(
                 "profile.searched",
@@ -94,7 +97,9 @@ class Matcher:
             if not claimed:
                 break
             began = self.clock.monotonic()
-            matches = await self._rank(profiles, claimed)
+            matches = await self._rank(profiles, claimed, stop_requested)
+            if stop_requested.is_set():
+                break  # our claims are ours again after the next start
             done = [(posting.id, posting.version) for posting in claimed]
             await self.matches.record(matches, done=done)
             found += len(matches)
@@ -108,11 +113,17 @@ class Matcher:
         return found
 
     async def _rank(
-        self, profiles: Sequence[StoredProfile], postings: Sequence[StoredPosting]
+        self,
+        profiles: Sequence[StoredProfile],
+        postings: Sequence[StoredPosting],
+        stop_requested: trio.Event,
     ) -> list[Match]:
+        """Rank in slices, so that other tasks run in between; a stop ends it early."""
         now = self.clock.utcnow()
         matches: list[Match] = []
         for start in range(0, len(postings), SLICE):
+            if stop_requested.is_set():
+                break
             matches += match_all(profiles, postings[start : start + SLICE], now)
             await trio.lowlevel.checkpoint()
         return matches

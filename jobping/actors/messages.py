@@ -13,7 +13,14 @@ from supervisors import Ask
 
 
 @attrs.frozen(kw_only=True)
-class StorePostings(Ask[BatchStored]):
+class BatchRefused:
+    """Ingest to scraper: a rule of the schema forbids a batch, and nothing of it is stored."""
+
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class StorePostings(Ask[BatchStored | BatchRefused]):
     """Scraper to ingest: write these drafts of one page; the answer counts what they were.
 
     Attributes:

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from jobping.actors.domain_gate import DomainGate
-from jobping.actors.messages import StorePostings
+from jobping.actors.messages import BatchRefused, StorePostings
 from jobping.core import walk
 from jobping.core.addresses import domain_of, follow
 from jobping.core.board import Route, StoredBoard
@@ -27,7 +27,7 @@ from jobping.core.walk import (
     Walk,
     WalkEnd,
 )
-from jobping.errors import Blocked, FetchError, MalformedPage, Throttled, Unavailable, Unreached
+from jobping.errors import Blocked, FetchError, MalformedPage, Unavailable, Unreached
 from jobping.sources.source import RawItem, Source
 from jobping.store.postings import BatchStored, Known, Postings
 from supervisors import Ref
@@ -40,12 +40,28 @@ BATCH: Final = 200  # drafts handed over at once, about 2 MB with their texts
 Failure = FetchError | MalformedPage | BoardGone
 
 
-class Verdict(enum.Enum):
+class Health(enum.Enum):
     """What a poll says of its domain."""
 
     GOOD = "good"
     BAD = "bad"
     NEUTRAL = "neutral"
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
+    """A poll in the words of log and rows.
+
+    Attributes:
+        outcome: How the walk ended, in one word.
+        fault: The class of the failure in one word, or None.
+        why: What a person should know about a walk that was not complete, or None.
+    """
+
+    health: Health
+    outcome: str
+    fault: str | None = None
+    why: str | None = None
 
 
 @attrs.define(kw_only=True)
@@ -193,77 +209,59 @@ class Poll:
         if not drafts:
             return
         message = StorePostings(board=self.row.id, drafts=tuple(drafts), news_after=self.news_after)
-        self.tally.add_stored(await self.ingest.ask(message, within=STORE_WITHIN_S))
+        answer = await self.ingest.ask(message, within=STORE_WITHIN_S)
+        if isinstance(answer, BatchRefused):
+            raise MalformedPage(f"the store refuses {len(drafts)} postings: {answer.why}")
+        self.tally.add_stored(answer)
 
 
-def verdict_of(end: WalkEnd, failure: Failure | None) -> Verdict:
+def judge(end: WalkEnd, failure: Failure | None) -> Judgement:
     """Judge a walk: good when every page came and was read, whether or not it listed all."""
     match end:
         case Complete():
-            return Verdict.GOOD
-        case Partial():
-            return Verdict.GOOD if failure is None else Verdict.BAD
-        case BoardGone():
-            return Verdict.NEUTRAL
-        case Drift() | Limited():
-            return Verdict.BAD
+            return Judgement(health=Health.GOOD, outcome="complete")
+        case Partial(reason=why) if failure is None:
+            return Judgement(health=Health.GOOD, outcome="partial", why=why)
+        case Partial(reason=reason):
+            fault, why = fault_of(failure), _explained(failure, reason)
+            return Judgement(health=Health.BAD, outcome="failed", fault=fault, why=why)
+        case BoardGone(status=status):
+            why = f"the board answers {status}: is its name right?"
+            return Judgement(health=Health.NEUTRAL, outcome="gone", why=why)
+        case Drift(reason=why):
+            return Judgement(health=Health.BAD, outcome="drift", fault="parse", why=why)
+        case Limited(reason=reason):
+            why = f"the site answers {reason}: it wants us to wait"
+            return Judgement(health=Health.BAD, outcome="limited", fault=reason, why=why)
         case _:
             assert_never(end)
 
 
-def fault_of(failure: Failure | None) -> str | None:
-    """Return the class of a failure in one word for the log."""
+def fault_of(failure: Failure | None) -> str:
+    """Return the class of a failure in one word."""
     match failure:
-        case None | BoardGone():
-            return None
-        case MalformedPage():
-            return "parse"
         case Unavailable(failure=unreached):
             return unreached.value
-        case Throttled(status=status):
+        case Blocked(status=int() as status):
             return str(status)
-        case Blocked(status=status):
-            return "refused" if status is None else str(status)
+        case Blocked():
+            return "refused"
+        case FetchError(why=why) | MalformedPage(why=why):
+            return why
         case _:
-            return failure.why
-
-
-def outcome_name(end: WalkEnd, failure: Failure | None) -> str:
-    """Return how a walk ended, in one word for logs and rows."""
-    match end:
-        case Complete():
-            return "complete"
-        case Partial():
-            return "partial" if failure is None else "failed"
-        case BoardGone():
             return "gone"
-        case Drift():
-            return "drift"
-        case Limited():
-            return "limited"
-        case _:
-            assert_never(end)
 
 
-def why_of(end: WalkEnd, failure: Failure | None) -> str | None:
-    """Return what a person should know about a walk that was not complete."""
-    match end, failure:
-        case Complete(), _:
-            return None
-        case BoardGone(status=status), _:
-            return f"the board answers {status}: is its name right?"
-        case _, Unavailable():
+def _explained(failure: Failure | None, reason: str) -> str:
+    match failure:
+        case Unavailable():
             return _unavailable(failure)
-        case _, Throttled(status=status):
-            return f"the site answers {status}: it wants us to wait"
-        case _, Blocked(status=int() as status):
+        case Blocked(status=int() as status):
             return f"the site answers {status}: it does not want us"
-        case _, Blocked():
-            return f"not asked, our own guard refuses it: {failure.why}"
-        case ((Partial(reason=reason) | Drift(reason=reason) | Limited(reason=reason)), _):
-            return reason
+        case Blocked(why=why):
+            return f"not asked, our own guard refuses it: {why}"
         case _:
-            assert_never(end)
+            return reason
 
 
 def _unavailable(failure: Unavailable) -> str:

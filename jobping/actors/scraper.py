@@ -6,23 +6,26 @@ here and become outcomes of the gate; any other exception is a bug and the super
 """
 
 import datetime as dt
+import itertools
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import attrs
 import trio
 
 from jobping.actors.domain_gate import DomainGate
+from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import BoardPolled, DomainView, ReadDomain, StorePostings
-from jobping.actors.poll import Poll, Verdict, fault_of, outcome_name, verdict_of, why_of
+from jobping.actors.poll import Health, Judgement, Poll, judge
+from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.core.board import StoredBoard
-from jobping.core.ids import Domain
+from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Tier
-from jobping.core.schedule import PollEnd, PollRules, next_poll
-from jobping.core.walk import BoardGone, Drift, WalkEnd
+from jobping.core.schedule import PollEnd, PollRules, is_due, next_poll
+from jobping.core.walk import BoardGone, Complete, Drift, WalkEnd
 from jobping.errors import DomainUnavailable
 from jobping.events import Emit
 from jobping.sources.source import Source
@@ -35,39 +38,40 @@ DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md s
 IN_BACKFILL: Final = "backfill"
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
-
 ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
 """Reads the boards that this daemon polls now."""
 
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """What a domain actor works with; all boards of a domain are of one source.
+    """What a domain actor works with.
 
     Attributes:
-        news_within_s: A board's first walk finds news only of this age; None: of any age.
+        suspects: Boards whose poll crashed the actor; they rest.
+        news_within_s: A board's first walk finds news only of this age.
     """
 
-    source: Source
-    poll_rules: PollRules
+    sources: Mapping[SourceName, Source]
+    polls: Mapping[SourceName, PollRules]
     active_boards: ActiveBoards
     boards: Boards
     postings: Postings
     ingest: Ref[StorePostings]
     cycle: Ref[BoardPolled]
+    suspects: Suspects
     clock: Clock
     emit: Emit
     rng: random.Random
-    news_within_s: float | None
+    news_within_s: float
 
 
 @attrs.define(kw_only=True)
 class Scraper:
-    """The actor of one domain on one tier."""
+    """The actor of one domain."""
 
     domain: Domain
-    tier: Tier
     gate: DomainGate
+    ladder: DomainLadder
     work: Work
     parts: Parts
 
@@ -80,19 +84,22 @@ class Scraper:
         Raises:
             DomainUnavailable: The ladder sends the domain a tier down.
         """
-        await self.gate.load(self.tier)
+        self.ladder.must_leave = False
+        await self.gate.load()
         ctx.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._answer, ctx)
             with self.work.scope:
-                await (
-                    self._poll_due() if self.tier is Tier.RELIABLE else self._look_for_recovery()
-                )
+                if self.ladder.tier is Tier.RELIABLE:
+                    await self._poll_due()
+                else:
+                    await self._look_for_recovery()
             nursery.cancel_scope.cancel()
 
     async def _answer(self, ctx: Context[ReadDomain]) -> None:
         async for delivery in ctx.inbox:
-            delivery.reply(DomainView(domain=self.domain, tier=self.tier, gate=self.gate.view()))
+            view = DomainView(domain=self.domain, tier=self.ladder.tier, gate=self.gate.view())
+            delivery.reply(view)
         self.work.stop(within_s=DRAIN_S)
 
     async def _poll_due(self) -> None:
@@ -101,113 +108,113 @@ class Scraper:
         while True:
             row, next_at = await self._longest_due()
             if row is not None:
-                verdict = await self._poll(row)
-                if verdict is not Verdict.NEUTRAL:
-                    good = bool(good) or verdict is Verdict.GOOD
+                health = await self._poll(row)
+                if health is not Health.NEUTRAL:
+                    good = bool(good) or health is Health.GOOD
             else:
                 if good is not None:
-                    self.gate.note_cycle(good=good)
+                    self.ladder.note_cycle(good=good)
                     good = None
                 await self.gate.rest()
-            await self._leave_if_demoted()
+            if self.ladder.must_leave:
+                raise DomainUnavailable(self.domain, self.ladder.tier.value)
             if row is None:
                 await self.work.wait_until(next_at)
 
     async def _look_for_recovery(self) -> None:
-        """Make single trials of the tier above until enough in a row were good."""
-        await self._say_backfilled()
-        while True:
-            await self.work.wait_until(self.gate.trial_at())
-            row, next_at = await self._longest_due()
-            if row is None:
-                await self.work.wait_until(next_at)
+        """Make single trials of the tier above, board after board, until enough were good."""
+        rows = await self._boards()
+        for row in rows:
+            await self.parts.cycle.put(_polled(row, self.domain, ok=False, fault=IN_BACKFILL))
+        for turn in itertools.count():
+            await self.work.wait_until(self.ladder.trial_at)
+            rows = await self._boards()
+            if not rows:
+                await self.work.wait_until(self.parts.clock.monotonic() + LOOK_EVERY_S)
                 continue
-            good = await self._poll(row, page_cap=1) is Verdict.GOOD
-            promoted = self.gate.note_trial(good=good)
+            good = await self._poll(rows[turn % len(rows)], page_cap=1) is not Health.BAD
             self.parts.emit("tier.probed", domain=self.domain, good=good)
-            if promoted is not None:
-                self.parts.emit(
-                    "tier.promoted",
-                    domain=self.domain,
-                    from_tier=promoted.before.value,
-                    to_tier=promoted.after.value,
-                )
-                await self.gate.save()
+            if self.ladder.note_trial(good=good) is not None:
                 return
 
-    async def _say_backfilled(self) -> None:
-        """Tell the cycle that the boards of this domain are not polled in it."""
-        for row in await self._boards():
-            await self.parts.cycle.put(_polled(row, self.domain, ok=False, fault=IN_BACKFILL))
-
     async def _boards(self) -> list[StoredBoard]:
-        return [row for row in await self.parts.active_boards() if row.domain == self.domain]
+        now = self.parts.clock.monotonic()
+        return [
+            row
+            for row in await self.parts.active_boards()
+            if row.domain == self.domain and not self.parts.suspects.is_resting(row.id, now)
+        ]
 
     async def _longest_due(self) -> tuple[StoredBoard | None, float]:
         """Return the board that is due longest, or None and when to look again."""
         utcnow, now = self.parts.clock.utcnow(), self.parts.clock.monotonic()
         rows = await self._boards()
-        due = [row for row in rows if row.next_due_at is None or row.next_due_at <= utcnow]
+        due = [row for row in rows if is_due(row.next_due_at, utcnow)]
         if due:
             return min(due, key=_due_since), now
         waits = [(row.next_due_at - utcnow).total_seconds() for row in rows if row.next_due_at]
         return None, now + min([LOOK_EVERY_S, *waits])
 
-    async def _poll(self, row: StoredBoard, page_cap: int | None = None) -> Verdict:
+    async def _poll(self, row: StoredBoard, page_cap: int | None = None) -> Health:
         """Poll one board, store when it is due again, and say in one line what came of it."""
         began = self.parts.clock.monotonic()
         poll = Poll(
             row=row,
-            source=self.parts.source,
+            source=self.parts.sources[row.board.source],
             gate=self.gate,
             postings=self.parts.postings,
             ingest=self.parts.ingest,
             news_after=self._news_after(row),
             page_cap=page_cap,
         )
-        end = await poll.run()
-        verdict = verdict_of(end, poll.failure)
-        await self._mark(row, end, verdict, outcome_name(end, poll.failure))
-        self._report(poll, end, verdict, self.parts.clock.monotonic() - began)
-        fault = fault_of(poll.failure)
-        ok = verdict is not Verdict.BAD
-        await self.parts.cycle.put(_polled(row, self.domain, ok=ok, fault=fault))
-        return verdict
+        end, judgement = None, INTERRUPTED
+        self.parts.suspects.begin(row.id, self.domain)
+        try:
+            end = await poll.run()
+            judgement = judge(end, poll.failure)
+        finally:
+            self._report(poll, judgement, self.parts.clock.monotonic() - began)
+        if page_cap is None or isinstance(end, Complete):
+            await self._mark(row, end, judgement)
+        self.parts.suspects.end(row.id, self.domain)
+        is_ok = judgement.health is not Health.BAD
+        await self.parts.cycle.put(_polled(row, self.domain, ok=is_ok, fault=judgement.fault))
+        return judgement.health
 
     def _news_after(self, row: StoredBoard) -> dt.datetime | None:
-        if row.polled_at is not None or self.parts.news_within_s is None:
+        if row.polled_at is not None:
             return None
         return self.parts.clock.utcnow() - dt.timedelta(seconds=self.parts.news_within_s)
 
-    async def _mark(self, row: StoredBoard, end: WalkEnd, verdict: Verdict, outcome: str) -> None:
+    async def _mark(self, row: StoredBoard, end: WalkEnd, judgement: Judgement) -> None:
         """Store when the board is due again; only a walk stored in full moves its poll mark."""
-        match end, verdict:
-            case _, Verdict.GOOD:
+        match end:
+            case _ if judgement.health is Health.GOOD:
                 poll_end = PollEnd.STORED
-            case ((BoardGone() | Drift()), _):
+            case BoardGone() | Drift():
                 poll_end = PollEnd.GONE  # both rest for a day: design/sources.md section 3
             case _:
                 poll_end = PollEnd.FAILED
         failures = 0 if poll_end is PollEnd.STORED else row.failures + 1
-        utcnow, rules = self.parts.clock.utcnow(), self.parts.poll_rules
+        utcnow, rules = self.parts.clock.utcnow(), self.parts.polls[row.board.source]
         due_at = next_poll(rules, poll_end, failures, utcnow, self.parts.rng)
+        mark = self.parts.boards.mark_failed
         if poll_end is PollEnd.STORED:
-            await self.parts.boards.mark_polled(row.id, next_due_at=due_at, outcome=outcome)
-        else:
-            await self.parts.boards.mark_failed(row.id, next_due_at=due_at, outcome=outcome)
+            mark = self.parts.boards.mark_polled
+        await mark(row.id, next_due_at=due_at, outcome=judgement.outcome)
 
-    def _report(self, poll: Poll, end: WalkEnd, verdict: Verdict, duration_s: float) -> None:
+    def _report(self, poll: Poll, judgement: Judgement, duration_s: float) -> None:
         tally, board = poll.tally, poll.row.board
         self.parts.emit(
             "scraper.polled",
-            level="info" if verdict is Verdict.GOOD else "warning",
+            level="info" if judgement.health is Health.GOOD else "warning",
             domain=self.domain,
             source=board.source,
             board=board.slug,
-            tier=self.tier.value,
-            outcome=outcome_name(end, poll.failure),
-            fault=fault_of(poll.failure),
-            why=why_of(end, poll.failure),
+            tier=self.ladder.tier.value,
+            outcome=judgement.outcome,
+            fault=judgement.fault,
+            why=judgement.why,
             duration_s=duration_s,
             limiter_wait_s=self.gate.take_waited(),
             pages=tally.pages,
@@ -229,25 +236,10 @@ class Scraper:
                 reasons=dict(tally.reasons.most_common(REASONS)),
             )
 
-    async def _leave_if_demoted(self) -> None:
-        """End this tier's actor when the ladder said so; the lower tier is stored first.
 
-        Raises:
-            DomainUnavailable: The ladder sends the domain a tier down.
-        """
-        demoted = self.gate.demoted
-        if demoted is None or demoted.before is demoted.after:
-            return
-        self.parts.emit(
-            "tier.demoted",
-            domain=self.domain,
-            from_tier=demoted.before.value,
-            to_tier=demoted.after.value,
-            cause=demoted.cause.value,
-            cooldown_s=demoted.cooldown_s,
-        )
-        await self.gate.save()
-        raise DomainUnavailable(self.domain, demoted.cause.value)
+INTERRUPTED: Final = Judgement(
+    health=Health.NEUTRAL, outcome="interrupted", why="the poll was cut off; it is made again"
+)
 
 
 def _due_since(row: StoredBoard) -> tuple[bool, dt.datetime]:

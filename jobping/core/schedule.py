@@ -67,6 +67,22 @@ def next_poll(
     return utcnow + dt.timedelta(seconds=jittered_s)
 
 
+FARTHEST: Final = dt.timedelta(days=3)
+"""No rule sets a poll farther ahead: a later moment was written while the clock was wrong."""
+
+
+def is_due(next_due_at: dt.datetime | None, utcnow: dt.datetime) -> bool:
+    """Say whether a board is due.
+
+    Args:
+        next_due_at: As stored, aware UTC; None: never polled.
+        utcnow: Aware UTC.
+    """
+    if next_due_at is None:
+        return True
+    return next_due_at <= utcnow or next_due_at > utcnow + FARTHEST
+
+
 @attrs.frozen(kw_only=True)
 class DigestRules:
     """When digests are due.

@@ -7,6 +7,8 @@ import attrs
 
 GOOD: Final = ("complete", "partial", "gone")
 """Ends of a poll that brought an answer, all of it stored."""
+INTERRUPTED: Final = "interrupted"
+CRASHED: Final = ("abnormal", "killed")
 POSTING_KEYS: Final = ("new", "changed", "unchanged", "duplicate", "rejected")
 
 
@@ -30,6 +32,8 @@ class Summary:
         by_source: Per source, postings by what they were.
         reasons: Rejected items by reason.
         digests: Digests sent.
+        crashes: Ends of parts of the daemon that were neither normal nor asked for.
+        waiting: Boards that the pace left for later.
     """
 
     boards: dict[str, bool] = attrs.field(factory=dict)
@@ -37,6 +41,7 @@ class Summary:
     by_source: dict[str, dict[str, int]] = attrs.field(factory=dict)
     reasons: dict[str, int] = attrs.field(factory=dict)
     digests: int = 0
+    crashes: int = 0
     waiting: tuple[str, ...] = ()
 
     def note(self, event: str, fields: Mapping[str, object]) -> None:
@@ -51,18 +56,27 @@ class Summary:
             case "digest.sent":
                 self.digests += 1
             case "cycle.completed":
-                waiting = fields.get("waiting")
-                self.waiting = tuple(map(str, waiting)) if isinstance(waiting, list) else ()
+                self._note_cycle(fields)
+            case "child.exited":
+                self.crashes += fields["kind"] in CRASHED
             case _:
                 pass
+
+    def _note_cycle(self, fields: Mapping[str, object]) -> None:
+        waiting, failed = fields["waiting"], fields["failed"]
+        self.waiting = tuple(map(str, waiting)) if isinstance(waiting, list) else ()
+        for name, fault in failed.items() if isinstance(failed, Mapping) else ():
+            self.boards.setdefault(name, False)
+            self.faults.setdefault(name, str(fault))
 
     def _note_poll(self, fields: Mapping[str, object]) -> None:
         name = f"{fields['source']}/{fields['board']}"
         is_good = fields["outcome"] in GOOD
-        self.boards[name] = is_good
+        if fields["outcome"] != INTERRUPTED:
+            self.boards[name] = is_good
         if is_good:
             self.faults.pop(name, None)
-        else:
+        elif name in self.boards:
             self.faults[name] = str(fields["why"] or fields["outcome"])
         counts = self.by_source.setdefault(str(fields["source"]), dict.fromkeys(POSTING_KEYS, 0))
         for key in POSTING_KEYS:

@@ -1,0 +1,115 @@
+"""The ladder of one domain. It outlives the domain's actor, so that no restart forgets it.
+
+Degradation makes it and judges ends by it; the actor in charge feeds it results.
+"""
+
+import attrs
+
+from jobping.clock import Clock
+from jobping.core import gate, ladder
+from jobping.core.gate import Transition
+from jobping.core.ids import Domain, Monotonic
+from jobping.core.ladder import Demoted, DemotionCause, Ladder, LadderRules, Promoted, Restart, Tier
+from jobping.events import Emit
+
+
+@attrs.define(kw_only=True)
+class DomainLadder:
+    """Where a domain stands, and what moves it.
+
+    Attributes:
+        must_leave: The ladder moved; the actor of the old tier has to end.
+    """
+
+    domain: Domain
+    rules: LadderRules
+    clock: Clock
+    emit: Emit
+    must_leave: bool = attrs.field(default=False, init=False)
+    _state: Ladder
+
+    @classmethod
+    def at(
+        cls, tier: Tier, *, domain: Domain, rules: LadderRules, clock: Clock, emit: Emit
+    ) -> "DomainLadder":
+        """Return the ladder of a domain that stands on a tier."""
+        state = ladder.at_tier(rules, tier, clock.monotonic())
+        return cls(domain=domain, rules=rules, clock=clock, emit=emit, state=state)
+
+    @property
+    def tier(self) -> Tier:
+        """The tier on which the domain stands."""
+        return self._state.tier
+
+    @property
+    def trial_at(self) -> Monotonic:
+        """When the next trial of the tier above may be made."""
+        return self._state.trial_at or self.clock.monotonic()
+
+    def note_cycle(self, *, good: bool) -> None:
+        """Take the end of a pass over all boards that were due."""
+        self._move(*ladder.on_cycle(self._state, self.rules, self.clock.monotonic(), good=good))
+
+    def note_transition(self, transition: Transition) -> None:
+        """Take what the gate did."""
+        now = self.clock.monotonic()
+        match transition:
+            case gate.Opened(until_s=until_s) if until_s > self.rules.long_block_s:
+                self._move(*ladder.demote(self._state, self.rules, now, DemotionCause.LONG_BLOCK))
+            case gate.Opened():
+                self._move(*ladder.on_opened(self._state, self.rules, now))
+            case gate.Throttled():
+                step = ladder.on_throttled(
+                    self._state,
+                    self.rules,
+                    now,
+                    left_s=transition.retry_after_s,
+                    clamped=transition.clamped,
+                    refusals=transition.refusals,
+                )
+                self._move(*step)
+            case gate.HalfOpened() | gate.Closed() | gate.Exhausted():
+                pass
+
+    def note_trial(self, *, good: bool) -> Promoted | None:
+        """Take the end of a trial; the last of enough good ones promotes.
+
+        A trial that itself made the ladder start a new cooldown has been counted by that.
+        """
+        now = self.clock.monotonic()
+        if not ladder.is_trial_due(self._state, self.rules, now):
+            return None
+        self._state, promoted = ladder.on_trial(self._state, self.rules, now, good=good)
+        if promoted is not None:
+            self.emit(
+                "tier.promoted",
+                domain=self.domain,
+                from_tier=promoted.before.value,
+                to_tier=promoted.after.value,
+            )
+        return promoted
+
+    def note_crash(self) -> Restart | Demoted:
+        """Take a crash of the domain's actor."""
+        now = self.clock.monotonic()
+        self._state, answer = ladder.on_crash(self._state, self.rules, now)
+        if isinstance(answer, Demoted):
+            self._say(answer)
+        return answer
+
+    def _move(self, state: Ladder, demoted: Demoted | None) -> None:
+        self._state = state
+        if demoted is not None:
+            self._say(demoted)
+            self.must_leave = self.must_leave or demoted.before is not demoted.after
+
+    def _say(self, demoted: Demoted) -> None:
+        if demoted.before is not demoted.after:
+            self.emit(
+                "tier.demoted",
+                domain=self.domain,
+                from_tier=demoted.before.value,
+                to_tier=demoted.after.value,
+                cause=demoted.cause.value,
+                cooldown_s=demoted.cooldown_s,
+            )
