@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from signal import SIGKILL, Signals
@@ -73,12 +73,6 @@ class Home:
     def servers(self) -> list[tuple[int, str]]:
         """Return the processes of PostgreSQL, also those that are about to become one."""
         return [(pid, words) for pid, words in self.processes() if "-m jobping" not in words]
-
-    async def wait_for_process(self, word: str) -> None:
-        """Wait until a process with the word in its command line is there."""
-        with trio.fail_after(PATIENCE_S):
-            while not any(word in words for _, words in self.processes()):  # noqa: ASYNC110
-                await trio.sleep(0.01)
 
     async def wait_without_servers(self, within_s: float) -> float:
         """Wait until no process of PostgreSQL is there; return how many seconds it took."""
@@ -188,13 +182,18 @@ class Running:
                 assert self._open, f"ended without {event}:\n{self._said()}"
                 await self._news.park()
 
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds outside of the process while it runs."""
+        with trio.fail_after(PATIENCE_S):
+            while not condition():
+                assert self._open, f"ended too early:\n{self._said()}"
+                await trio.sleep(0.001)
+
     async def wait_for_signals(self) -> None:
         """Wait until the process handles SIGTERM: before that Python itself is starting."""
         status = Path(f"/proc/{self.process.pid}/status")
         bit = 1 << (signal.SIGTERM - 1)
-        with trio.fail_after(PATIENCE_S):
-            while not _caught(status) & bit:  # noqa: ASYNC110  the kernel offers no event
-                await trio.sleep(0.001)
+        await self.wait_until(lambda: _caught(status) & bit != 0)
 
     def send(self, number: Signals) -> None:
         """Send a signal; `took_s` counts from the first one."""

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import trio
 
+from tests.daemon.boards import config, greenhouse
 from tests.daemon.processes import RECORDINGS, Home, jobping, rows, run
 from tests.daemon.rounds import CONTENT, Rounds
+from tests.doubles.fault_server import open_fault_server, respond
 
 GONE_S = 5.0
 """The product promises 2 s; a loaded machine may take longer."""
@@ -53,6 +55,28 @@ async def test_state_is_that_of_a_run_without_a_kill_when_killed(
     assert clean.summary()["boards"]["failed"] == 0
     await assert_same_postings(home, unkilled)
     await assert_nothing_sent_twice(home)
+
+
+@pytest.mark.parametrize("suffix", ["html", "txt"])
+async def test_digest_goes_out_once_when_killed_while_it_is_written(
+    home: Home, suffix: str
+) -> None:
+    async with open_fault_server(respond(greenhouse(range(12)))) as board:
+        file = home.write("board.toml", config({"greenhouse": board.url("")}))
+        once = ("run", "--once", "--json", "--config", file)
+        async with jobping(*once, home=home) as daemon:
+            await daemon.wait_until(lambda: has_file(home.state / "digests/widgets", suffix))
+            killed = await daemon.end_by(SIGKILL)
+            await home.wait_without_servers(GONE_S)
+        clean = await run(*once, home=home)
+    assert (killed.code, clean.code) == (-SIGKILL, 0), (killed, clean)
+    print([line["outcome"] for line in clean.lines("digest.resolved")])
+    assert len(home.digests) == 1
+    await assert_nothing_sent_twice(home)
+
+
+def has_file(folder: Path, suffix: str) -> bool:
+    return folder.is_dir() and any(path.suffix == f".{suffix}" for path in folder.iterdir())
 
 
 async def kill_demo(

@@ -47,7 +47,7 @@ async def test_daemon_ends_in_order_when_a_signal_comes_first_of_all(
 
 async def test_daemon_ends_in_order_when_signals_come_in_its_busiest_times(home: Home) -> None:
     async with jobping(*DEMO, home=home) as daemon:
-        await home.wait_for_process("initdb")
+        await daemon.wait_until(lambda: any("initdb" in words for _, words in home.processes()))
         ended = await assert_ends_in_order(daemon, home, SIGTERM)
         print(f"ended in {ended.took_s:.2f} s during initdb")
     assert list(home.state.glob("postgres.new-*")) == []
