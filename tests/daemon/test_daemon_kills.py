@@ -16,8 +16,6 @@ from tests.daemon.processes import RECORDINGS, Home, jobping, rows, run
 from tests.daemon.rounds import CONTENT, Rounds
 from tests.doubles.fault_server import open_fault_server, respond
 
-GONE_S = 5.0
-"""The product promises 2 s; a loaded machine may take longer."""
 LINK = re.compile(r"^ {4}(https?://\S+)$", re.MULTILINE)
 ITEMS = (
     "SELECT d.message_id, d.state, i.profile_id, i.posting_id, i.dedup_key, p.url FROM digest d"
@@ -67,7 +65,7 @@ async def test_digest_goes_out_once_when_killed_while_it_is_written(
         async with jobping(*once, home=home) as daemon:
             await daemon.wait_until(lambda: has_file(home.state / "digests/widgets", suffix))
             killed = await daemon.end_by(SIGKILL)
-            await home.wait_without_servers(GONE_S)
+            await home.wait_without_servers()
         clean = await run(*once, home=home)
     assert (killed.code, clean.code) == (-SIGKILL, 0), (killed, clean)
     print([line["outcome"] for line in clean.lines("digest.resolved")])
@@ -87,7 +85,7 @@ async def kill_demo(
         await daemon.wait_for(event)
         await trio.sleep(wait_s)
         killed = await daemon.end_by(SIGKILL)
-        gone_s = await home.wait_without_servers(GONE_S)
+        gone_s = await home.wait_without_servers()
     polls, cycles = len(killed.lines("scraper.polled")), len(killed.lines("cycle.completed"))
     digests = len(killed.lines("digest.sent"))
     print(
