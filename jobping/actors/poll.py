@@ -3,7 +3,8 @@
 import datetime as dt
 import enum
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, assert_never
 
 import attrs
@@ -36,6 +37,20 @@ MAX_REDIRECTS: Final = 5  # design/fetch.md section 6
 STORE_WITHIN_S: Final = 60.0  # ingest may be busy with other domains' pages
 BATCH: Final = 200  # drafts handed over at once, about 2 MB with their texts
 
+
+MALFORMED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "wire_bytes": "the answer is larger than we take",
+        "decoded_bytes": "the unpacked answer is larger than we take",
+        "ratio": "the answer is far larger unpacked than packed",
+        "gzip": "the packed answer is broken",
+        "gzip_cut": "the packed answer is cut short",
+        "gzip_members": "the packed answer has too many parts",
+        "content_encoding": "the answer is packed in a way that was not asked for",
+        "chunks": "the answer comes in too many pieces",
+    }
+)
+"""What `fetch` says of an unreadable answer in one word, for people."""
 
 Failure = FetchError | MalformedPage | BoardGone
 
@@ -228,7 +243,8 @@ def judge(end: WalkEnd, failure: Failure | None) -> Judgement:
         case BoardGone(status=status):
             why = f"the board answers {status}: is its name right?"
             return Judgement(health=Health.NEUTRAL, outcome="gone", why=why)
-        case Drift(reason=why):
+        case Drift(reason=reason):
+            why = MALFORMED.get(reason, reason)
             return Judgement(health=Health.BAD, outcome="drift", fault="parse", why=why)
         case Limited(reason=reason):
             why = f"the site answers {reason}: it wants us to wait"
