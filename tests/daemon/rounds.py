@@ -1,6 +1,7 @@
 """Demo runs that several tests look at, and what their worlds must hold."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ SOURCES = {
     "arbeitnow", "ashby", "greenhouse", "jobicy", "lever", "personio", "recruitee", "remoteok",
     "remotive", "smartrecruiters",
 }  # fmt: skip
+LINK = re.compile(r"^ {4}(https?://\S+)$", re.MULTILINE)
+"""The link of each posting in the text of a digest."""
 REPEATED = {"jobicy": 4, "personio": 1}
 """Postings that the recorded answers of a source hold once more; design/sources.md section 18."""
 

@@ -1,7 +1,6 @@
 """kill -9 at random moments of polling and storing: nothing survives, is lost or is doubled."""
 
 import random
-import re
 import secrets
 from collections import Counter
 from pathlib import Path
@@ -13,10 +12,9 @@ import trio
 
 from tests.daemon.boards import config, greenhouse
 from tests.daemon.processes import RECORDINGS, Home, jobping, rows, run
-from tests.daemon.rounds import CONTENT, Rounds
+from tests.daemon.rounds import CONTENT, LINK, Rounds
 from tests.doubles.fault_server import open_fault_server, respond
 
-LINK = re.compile(r"^ {4}(https?://\S+)$", re.MULTILINE)
 ITEMS = (
     "SELECT d.message_id, d.state, i.profile_id, i.posting_id, i.dedup_key, p.url FROM digest d"
     " LEFT JOIN digest_item i ON i.digest_id = d.id LEFT JOIN posting p ON p.id = i.posting_id"
