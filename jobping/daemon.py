@@ -47,12 +47,14 @@ from supervisors import Context, Supervisor, run_daemon
 
 __all__ = ["Outcome", "Stores", "demo", "open_dsn", "open_stores", "run"]
 
+UNAVAILABLE: Final = 69  # design/operations.md section 5, as `cli` exits for the same error
+CONFIG: Final = 78
 GRACE_PERIOD_S: Final = 45.0  # design/operations.md section 4
 FIRST_CYCLE_S: Final = 45.0  # so that a first digest is seen within a minute
 REPLACE_EXAMPLE: Final = 'jobping profile add NAME --words "..." --places "..."'
 ANY_AGE_DAYS: Final = 36_500
 DEMO_PACE: Final = Pace(per_hour=36_000.0, burst=5, poll_every_s=20.0)
-DEMO_DIGEST_S: Final = 60.0
+DEMO_DIGEST_S: Final = 3600.0
 DEMO_NOTE: Final = (
     f"{DEMO_PACE.per_hour / 3600:g} requests a second and host in the demo, by the same rules;"
     " `jobping sources` shows the pace of real boards"
@@ -147,7 +149,8 @@ def _supplier(options: DemoOptions) -> Supplier:
     utcnow = Clock().utcnow()
     if options.recordings is not None:
         return read_recordings(options.recordings, utcnow)
-    return Synthetic(seed=options.seed, now=utcnow)
+    today = utcnow.replace(hour=0, minute=0, second=0, microsecond=0)
+    return Synthetic(seed=options.seed, now=today)
 
 
 def demo_settings(settings: Settings, world: World) -> Settings:
@@ -307,6 +310,8 @@ class _Daemon:
                 traffic = self._traffic(fetcher)
             bad = self.summary.failed + self.summary.crashes
             code = code or int(self.plan.once and bad > 0)
+            if self.failure is not None:
+                code = CONFIG if isinstance(self.failure, ConfigError) else UNAVAILABLE
             duration_s = self.clock.monotonic() - began
             log.emit("daemon.stopped", code=code)
         if self.failure is not None:

@@ -52,7 +52,7 @@ class Cycle:
         self._few = min(UNREACHED_DOMAINS, len({row.domain for row in due}))
         ctx.started()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._say_lost)
+            nursery.start_soon(self._watch_network)
             nursery.start_soon(self._follow, ctx)
             await ctx.stop_requested.wait()
             nursery.cancel_scope.cancel()
@@ -84,21 +84,27 @@ class Cycle:
                 self._said_lost = False
                 self.emit("network.regained", domain=polled.domain)
 
-    async def _say_lost(self) -> None:
-        """Say in one line what cannot be reached, once the first failures have come in."""
+    async def _watch_network(self) -> None:
+        """Say what cannot be reached a moment after the first failures have come in."""
         while True:
             await self._lost.wait()
             await trio.sleep(SETTLE_S)
-            if self._unreached and not self._said_lost:
-                self._said_lost = True
-                self.emit(
-                    "network.lost",
-                    domains=sorted(self._unreached),
-                    hint="`jobping demo` shows everything without a network",
-                )
+            self._say_lost()
             self._lost = trio.Event()
 
+    def _say_lost(self) -> None:
+        """Say once, in one line, what cannot be reached while nothing has answered."""
+        if self._said_lost or not self._unreached or len(self._unreached) < self._few:
+            return
+        self._said_lost = True
+        self.emit(
+            "network.lost",
+            domains=sorted(self._unreached),
+            hint="`jobping demo` shows everything without a network",
+        )
+
     async def _end(self) -> None:
+        self._say_lost()
         await self.matcher.ask(MatchPending(), within=ANSWER_WITHIN_S)
         digests = await self.digest.ask(FirstCycleEnded(), within=ANSWER_WITHIN_S)
         self.emit(

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-from jobping.actors.messages import BatchRefused, PostingsStored, StorePostings
+from jobping.actors.messages import BatchRefused, PostingsStored, StoreAway, StorePostings
 from jobping.core.fingerprint import content_hash, fingerprint
-from jobping.errors import StoreConflict
+from jobping.errors import StoreConflict, StoreUnavailable
 from jobping.store.postings import BatchStored, Postings
 from supervisors import Context, Ref
 
@@ -25,7 +25,7 @@ def ingest(
     return run
 
 
-async def _store(postings: Postings, page: StorePostings) -> BatchStored | BatchRefused:
+async def _store(postings: Postings, page: StorePostings) -> BatchStored | BatchRefused | StoreAway:
     try:
         return await postings.store(
             page.board,
@@ -36,3 +36,5 @@ async def _store(postings: Postings, page: StorePostings) -> BatchStored | Batch
         )
     except StoreConflict as error:
         return BatchRefused(why=str(error))
+    except StoreUnavailable as error:
+        return StoreAway(why=str(error))

@@ -20,7 +20,14 @@ class BatchRefused:
 
 
 @attrs.frozen(kw_only=True)
-class StorePostings(Ask[BatchStored | BatchRefused]):
+class StoreAway:
+    """Ingest to scraper: the store does not answer; nothing of the batch is known to be stored."""
+
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class StorePostings(Ask[BatchStored | BatchRefused | StoreAway]):
     """Scraper to ingest: write these drafts of one page; the answer counts what they were.
 
     Attributes:

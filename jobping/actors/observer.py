@@ -1,7 +1,7 @@
 """Supervision events become log events; the supervision library itself does not log."""
 
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 from jobping.events import Emit
 from supervisors import (
@@ -16,6 +16,8 @@ from supervisors import (
     RestartScheduled,
     StopTimedOut,
 )
+
+OPERATORS: Final = ("ConfigError:", "StoreUnavailable:")  # their message says all
 
 
 def observer(emit: Emit) -> Callable[[Event], None]:
@@ -68,6 +70,7 @@ def observer(emit: Emit) -> Callable[[Event], None]:
 
 def _exited(emit: Emit, event: ChildExited) -> None:
     """Say how a child ended; an end that was asked for is no news."""
+    error = event.exit.error or ""
     as_asked = event.exit.is_normal and event.phase is Phase.STOPPING
     emit(
         "child.exited",
@@ -77,7 +80,7 @@ def _exited(emit: Emit, event: ChildExited) -> None:
         phase=event.phase.value,
         kind=event.exit.kind.value,
         error=event.exit.error,
-        traceback=event.exit.traceback,
+        traceback=None if error.startswith(OPERATORS) else event.exit.traceback,
         uptime_s=event.uptime,
         mailbox_depth=event.mailbox_depth,
         restarts=event.restarts_in_window,

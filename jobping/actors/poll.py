@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from jobping.actors.domain_gate import DomainGate
-from jobping.actors.messages import BatchRefused, StorePostings
+from jobping.actors.messages import BatchRefused, StoreAway, StorePostings
 from jobping.core import walk
 from jobping.core.addresses import domain_of, follow
 from jobping.core.board import Route, StoredBoard
@@ -28,7 +28,14 @@ from jobping.core.walk import (
     Walk,
     WalkEnd,
 )
-from jobping.errors import Blocked, FetchError, MalformedPage, Unavailable, Unreached
+from jobping.errors import (
+    Blocked,
+    FetchError,
+    MalformedPage,
+    StoreUnavailable,
+    Unavailable,
+    Unreached,
+)
 from jobping.sources.source import RawItem, Source
 from jobping.store.postings import BatchStored, Known, Postings
 from supervisors import Ref
@@ -225,9 +232,15 @@ class Poll:
             return
         message = StorePostings(board=self.row.id, drafts=tuple(drafts), news_after=self.news_after)
         answer = await self.ingest.ask(message, within=STORE_WITHIN_S)
-        if isinstance(answer, BatchRefused):
-            raise MalformedPage(f"the store refuses {len(drafts)} postings: {answer.why}")
-        self.tally.add_stored(answer)
+        match answer:
+            case BatchStored():
+                self.tally.add_stored(answer)
+            case BatchRefused(why=why):
+                raise MalformedPage(f"the store refuses {len(drafts)} postings: {why}")
+            case StoreAway(why=why):
+                raise StoreUnavailable(why)
+            case _:
+                assert_never(answer)
 
 
 def judge(end: WalkEnd, failure: Failure | None) -> Judgement:

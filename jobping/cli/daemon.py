@@ -73,7 +73,7 @@ def _add_demo(commands: Commands) -> None:
         usage="[--once]",
         details="A server on loopback answers as the real boards do, from synthetic postings or"
         " from recorded answers. The database is the demo's own and is kept, so a second demo"
-        " finds nothing new.",
+        " on the same day finds nothing new.",
         examples=[
             "jobping demo --once",
             "jobping demo --minutes 5 --seed 7",

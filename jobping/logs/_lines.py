@@ -99,18 +99,22 @@ _ENCODER = msgspec.json.Encoder(enc_hook=foreign)
 
 
 def _shorten(line: bytes) -> bytes:
-    """Cut the longest fields of a line that is already masked until it fits."""
+    """Cut the longest texts of a line that is already masked until it fits; other types stay."""
     fields: dict[str, object] = msgspec.json.decode(line)
-    kept = {name: fields[name] for name in fields if name in _ENVELOPE}
+    kept = {name: value for name, value in fields.items() if _is_kept(name, value)}
     # what is longer than a line cannot fit whatever it holds; so the loop below stays short
-    free = {name: _clip(fields[name]) for name in fields if name not in _ENVELOPE}
+    free = {name: _clip(name, fields[name]) for name in fields if name not in kept}
     while len(line := _safe(kept | free | {"cut": True})) > _ROOM:
         sizes = {name: len(_safe(value)) for name, value in free.items()}
         name = max(sizes, key=lambda key: sizes[key], default=None)
         if name is None or sizes[name] < _SHORTEST:
-            return _safe({name: _clip(value)[:_SHORTEST] for name, value in kept.items()})
-        free[name] = _cut(free[name], len(line) - _ROOM, sizes[name])
+            return _safe({name: _clip(name, value)[:_SHORTEST] for name, value in kept.items()})
+        free[name] = _cut(name, free[name], len(line) - _ROOM, sizes[name])
     return line
+
+
+def _is_kept(name: str, value: object) -> bool:
+    return name in _ENVELOPE or value is None or isinstance(value, bool | int | float)
 
 
 _SHORTEST = 16
@@ -120,12 +124,16 @@ def _safe(value: object) -> bytes:
     return _UNSAFE.sub(_escape, _ENCODER.encode(value))
 
 
-def _clip(value: object) -> str:
+def _clip(name: str, value: object) -> str:
     text = value if isinstance(value, str) else _ENCODER.encode(value).decode()
-    return text[:LINE_BYTES]
+    return text[-LINE_BYTES:] if name in _ENDS_MATTER else text[:LINE_BYTES]
 
 
-def _cut(text: str, excess: int, size: int) -> str:
+_ENDS_MATTER = frozenset({"traceback", "stack"})
+
+
+def _cut(name: str, text: str, excess: int, size: int) -> str:
     """Take off about as many characters as make `excess` bytes, at least one, at most half."""
     most = len(text) - 1 - max(1, excess * len(text) // size)
-    return text[: max(len(text) // 2 - 1, most)] + "…"
+    rest = max(len(text) // 2 - 1, most)
+    return "…" + text[len(text) - rest :] if name in _ENDS_MATTER else text[:rest] + "…"
