@@ -148,8 +148,8 @@ class Poll:
         """Walk the board; every page read is stored, however the walk ends.
 
         Raises:
-            StoreError: The gate's row could not be written.
-            SupervisionError: Ingest did not store a page.
+            StoreError: The gate's row could not be written, or the store is away.
+            SupervisionError: Ingest did not answer.
         """
         requests = self.source.requests(self.row.board, Route.RELIABLE)
         cap = min(self.page_cap or self.source.page_cap, self.source.page_cap)

@@ -117,9 +117,7 @@ def _add(arguments: argparse.Namespace) -> int:
 
     async def body(stores: "Stores") -> int:
         await stores.profiles.add(profile)
-        print(
-            f"{profile.name}: added; a running daemon ranks recent postings for it within half a minute"
-        )
+        print(f"{profile.name}: added; a running daemon finds it within half a minute")
         return 0
 
     return with_stores(arguments, body)
