@@ -1,0 +1,291 @@
+"""Real parts for the tests of actors: store, fetcher, gate and supervisor, and pages to answer."""
+
+import datetime as dt
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import attrs
+import trio
+
+from jobping.actors.domain_gate import DomainGate
+from jobping.actors.domain_ladder import DomainLadder
+from jobping.actors.ingest import ingest
+from jobping.actors.messages import BoardPolled, ReadDomain, StorePostings
+from jobping.actors.scraper import ActiveBoards, Parts, Scraper
+from jobping.actors.suspects import Suspects
+from jobping.actors.work import Work
+from jobping.clock import Clock
+from jobping.core.board import Board, StoredBoard
+from jobping.core.gate import GateRules
+from jobping.core.ids import Domain
+from jobping.core.ladder import LadderRules, Tier
+from jobping.core.limiter import LimiterRules
+from jobping.core.schedule import PollRules
+from jobping.errors import StoreUnavailable
+from jobping.fetch import Fetcher
+from jobping.sources.source import Source
+from jobping.store.bridge import Database
+from jobping.tree import Stores
+from supervisors import (
+    AnyChildSpec,
+    ChildSpec,
+    Context,
+    ExitPolicy,
+    Hook,
+    Mailbox,
+    RestartPolicy,
+    Supervisor,
+    SupervisorSpec,
+)
+from supervisors.testing import EventLog, ScriptedActor
+from tests.doubles.fault_server import After, Behaviour, Received
+from tests.doubles.postgres import Events
+
+M = TypeVar("M")
+
+FAST = GateRules(limiter=LimiterRules(rate=1000, burst=1000, concurrency=1, daily=10_000))
+"""A pace that no test notices."""
+DAY_S = 86_400.0
+
+
+@attrs.frozen
+class MovedClock(Clock):
+    """A clock whose calendar moves with Trio's clock, so that a jump of that one moves both.
+
+    Attributes:
+        zero: The calendar's moment at 0 of Trio's clock.
+    """
+
+    zero: dt.datetime = attrs.field(
+        factory=lambda: dt.datetime.now(dt.UTC) - dt.timedelta(seconds=trio.current_time())
+    )
+
+    def utcnow(self) -> dt.datetime:
+        return self.zero + dt.timedelta(seconds=trio.current_time())
+
+
+@attrs.define
+class Faulty:
+    """A database that a test can take away: a double of `Database` in front of the real one."""
+
+    inner: Database
+    is_down: bool = False
+
+    async def run(self, unit: Callable[..., Awaitable[object]], *values: object) -> object:
+        if self.is_down:
+            await trio.lowlevel.checkpoint()
+            raise StoreUnavailable("taken away by the test")
+        return await self.inner.run(unit, *values)
+
+
+@attrs.frozen
+class NoRows:
+    """A database in which nothing is; for tests in virtual time."""
+
+    async def run(self, unit: Callable[..., Awaitable[object]], *values: object) -> object:
+        await trio.lowlevel.checkpoint()
+        return ()
+
+
+@attrs.define(kw_only=True)
+class Rig:
+    """What actors are made of.
+
+    Attributes:
+        faulty: Stands between the stores and the database.
+        events: What the parts under test emitted.
+    """
+
+    faulty: Faulty
+    stores: Stores
+    fetcher: Fetcher
+    clock: Clock
+    events: Events = attrs.field(factory=Events)
+    rng: random.Random = attrs.field(factory=lambda: random.Random(1))
+    suspects: Suspects = attrs.field(factory=Suspects)
+
+    def said(self, event: str) -> list[dict[str, object]]:
+        return [fields for name, fields in self.events.seen if name == event]
+
+    def ladder(
+        self, domain: str, tier: Tier = Tier.RELIABLE, rules: LadderRules | None = None
+    ) -> DomainLadder:
+        return DomainLadder.at(
+            tier,
+            domain=Domain(domain),
+            rules=rules or LadderRules(),
+            clock=self.clock,
+            emit=self.events,
+        )
+
+    def gate(
+        self,
+        domain: str,
+        *,
+        rules: GateRules = FAST,
+        ladder: DomainLadder | None = None,
+        work: Work | None = None,
+        fetcher: Fetcher | None = None,
+    ) -> DomainGate:
+        return DomainGate(
+            domain=Domain(domain),
+            rules=rules,
+            ladder=ladder or self.ladder(domain),
+            fetcher=fetcher or self.fetcher,
+            gates=self.stores.gates,
+            clock=self.clock,
+            emit=self.events,
+            rng=self.rng,
+            work=work or Work(),
+        )
+
+    async def loaded_gate(self, domain: str, *, rules: GateRules = FAST) -> DomainGate:
+        gate = self.gate(domain, rules=rules)
+        await gate.load()
+        return gate
+
+    async def add_board(self, source: Source, slug: str = "acme") -> StoredBoard:
+        board = Board(source=source.name, slug=slug, company="Acme")
+        return await self.stores.boards.add(board, source.domain(board))
+
+    async def board_row(self, slug: str = "acme") -> StoredBoard:
+        rows = await self.stores.boards.enabled()
+        return next(row for row in rows if row.board.slug == slug)
+
+    def parts(
+        self,
+        sources: Sequence[Source],
+        ingest: Mailbox[StorePostings],
+        cycle: Mailbox[BoardPolled],
+        active_boards: ActiveBoards | None = None,
+    ) -> Parts:
+        return Parts(
+            sources={source.name: source for source in sources},
+            polls={source.name: PollRules(poll_every_s=3600.0) for source in sources},
+            active_boards=active_boards or self.stores.boards.enabled,
+            boards=self.stores.boards,
+            postings=self.stores.postings,
+            ingest=ingest.ref,
+            cycle=cycle.ref,
+            suspects=self.suspects,
+            clock=self.clock,
+            emit=self.events,
+            rng=self.rng,
+            news_within_s=7 * DAY_S,
+        )
+
+    def scraper_child(
+        self,
+        domain: str,
+        parts: Parts,
+        *,
+        ladder: DomainLadder | None = None,
+        rules: GateRules = FAST,
+        mailbox: Mailbox[ReadDomain] | None = None,
+    ) -> ChildSpec[ReadDomain]:
+        """Return a domain's actor as the daemon runs it; the ladder outlives its incarnations."""
+        stands = ladder or self.ladder(domain)
+
+        async def scrape(ctx: Context[ReadDomain]) -> None:
+            work = Work()
+            gate = self.gate(domain, ladder=stands, work=work, rules=rules)
+            scraper = Scraper(
+                domain=Domain(domain), gate=gate, ladder=stands, work=work, parts=parts
+            )
+            await scraper.run(ctx)
+
+        box = mailbox or Mailbox()
+        return ChildSpec(id=domain, start=scrape, mailbox=box, stop_timeout=15.0)
+
+    @asynccontextmanager
+    async def open_ingest(self) -> AsyncIterator[Mailbox[StorePostings]]:
+        """Run the real ingest beside a matcher that only listens."""
+        box: Mailbox[StorePostings] = Mailbox()
+        matcher: Mailbox[object] = Mailbox()
+        child = ChildSpec(id="ingest", start=ingest(self.stores.postings, matcher.ref), mailbox=box)
+        async with open_tree(listener("matcher", matcher), child):
+            yield box
+
+
+def listener(id: str, box: Mailbox[M], actor: ScriptedActor | None = None) -> ChildSpec[M]:
+    """Return an actor that takes messages and answers each ask with the question."""
+    return ChildSpec(id=id, start=(actor or ScriptedActor()).run, mailbox=box)
+
+
+@asynccontextmanager
+async def open_tree(
+    *children: AnyChildSpec,
+    policy: ExitPolicy | None = None,
+    hook: Hook | None = None,
+    name: str = "root",
+) -> AsyncIterator[Supervisor]:
+    """Run children until the block ends."""
+    spec = SupervisorSpec(children=children, policy=policy or RestartPolicy())
+    supervisor = Supervisor(spec, name=name, hook=hook or EventLog())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(supervisor.run)
+        yield supervisor
+        await supervisor.stop(reason="the test ends")
+
+
+async def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    """Wait for something that real I/O brings about."""
+    with trio.fail_after(within_s):
+        while not condition():  # noqa: ASYNC110  what happens in the store and on sockets sets none
+            await trio.sleep(0.003)
+
+
+def by_target(answers: Mapping[str, Behaviour]) -> Behaviour:
+    """Answer by path and query."""
+
+    async def behave(stream: trio.abc.Stream, received: Received) -> After:
+        return await answers[received.target](stream, received)
+
+    return behave
+
+
+def greenhouse(
+    *ids: int,
+    title: str = "Analyst",
+    posted: Mapping[int, dt.datetime] | None = None,
+    broken: Sequence[int] = (),
+) -> bytes:
+    """Return a Greenhouse board; its broken items have an id and nothing else."""
+    dates = posted or {}
+    jobs: list[dict[str, object]] = [
+        {
+            "id": id,
+            "title": f"{title} {id}",
+            "absolute_url": f"https://boards.example/jobs/{id}",
+            "company_name": "Acme",
+            "location": {"name": "Berlin, Germany"},
+            "first_published": dates[id].isoformat() if id in dates else None,
+            "content": f"&lt;p&gt;Numbers {id}.&lt;/p&gt;",
+        }
+        for id in ids
+    ]
+    jobs += [{"id": id} for id in broken]
+    return json.dumps({"jobs": jobs, "meta": {"total": len(jobs)}}).encode()
+
+
+def lever(*ids: int) -> bytes:
+    """Return a Lever board."""
+    jobs = [
+        {"id": f"lever-{id}", "text": f"Seller {id}", "hostedUrl": f"https://jobs.example/{id}"}
+        for id in ids
+    ]
+    return json.dumps(jobs).encode()
+
+
+def smart(*ids: int, total: int, limit: int, titles: Mapping[int, str] | None = None) -> bytes:
+    """Return one page of a SmartRecruiters board; the ids below 0 have no name."""
+    named = titles or {}
+    content = [
+        {"id": str(-id)} if id < 0 else {"id": str(id), "name": named.get(id, f"Analyst {id}")}
+        for id in ids
+    ]
+    answer = {"offset": 0, "limit": limit, "totalFound": total, "content": content}
+    return json.dumps(answer).encode()

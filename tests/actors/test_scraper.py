@@ -1,0 +1,575 @@
+import datetime as dt
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from jobping.actors.domain_ladder import DomainLadder
+from jobping.actors.messages import BoardPolled, DomainView, ReadDomain
+from jobping.actors.scraper import ActiveBoards
+from jobping.core.board import StoredBoard
+from jobping.core.gate import GateRules
+from jobping.core.ladder import LadderRules, Tier
+from jobping.core.limiter import LimiterRules
+from jobping.errors import DomainUnavailable
+from jobping.sources.greenhouse import GREENHOUSE
+from jobping.sources.lever import LEVER
+from jobping.sources.smartrecruiters import SMARTRECRUITERS
+from jobping.sources.source import Source, with_base_url
+from supervisors import Abandon, ChildExited, ExitKind, Mailbox, Supervisor, Verdict
+from supervisors.testing import EventLog, ScriptedActor
+from tests.actors.rig import (
+    DAY_S,
+    FAST,
+    Rig,
+    by_target,
+    eventually,
+    greenhouse,
+    listener,
+    open_tree,
+    smart,
+)
+from tests.doubles.fault_server import (
+    FaultServer,
+    delay,
+    hang,
+    in_turn,
+    open_fault_server,
+    redirect,
+    respond,
+)
+
+QUICK = LadderRules(up=2, cooldown_s=0.05)
+DOWN_AT_ONCE = LadderRules(down=1, up=2, cooldown_s=0.05)
+
+
+@attrs.frozen
+class KeepsErrors:
+    """Lets every child stay down, and keeps how it ended."""
+
+    ends: list[tuple[ExitKind, Exception | None]] = attrs.field(factory=list)
+
+    def decide(self, exited: ChildExited, error: Exception | None) -> Verdict:
+        self.ends.append((exited.exit.kind, error))
+        return Abandon()
+
+
+@attrs.define(kw_only=True)
+class Scraping:
+    """A running domain actor.
+
+    Attributes:
+        polled: What it told the cycle.
+        ends: How it ended, if it did by itself.
+    """
+
+    supervisor: Supervisor
+    polled: list[BoardPolled]
+    ends: list[tuple[ExitKind, Exception | None]]
+    box: Mailbox[ReadDomain]
+    log: EventLog
+
+    async def wait_polled(self, count: int) -> None:
+        await eventually(lambda: len(self.polled) >= count)
+
+    async def view(self) -> DomainView:
+        return await self.box.ref.ask(ReadDomain(), within=2.0)
+
+    async def stop(self) -> ChildExited:
+        """Stop it and say how it ended."""
+        domain = self.supervisor.snapshot().children[0].path.rpartition("/")[2]
+        await self.supervisor.terminate_child(domain)
+        return self.log.of(ChildExited)[-1]
+
+
+@asynccontextmanager
+async def scraping(
+    rig: Rig,
+    domain: str,
+    *sources: Source,
+    ladder: DomainLadder | None = None,
+    rules: GateRules = FAST,
+    active_boards: ActiveBoards | None = None,
+) -> AsyncIterator[Scraping]:
+    cycle: Mailbox[BoardPolled] = Mailbox()
+    cycle_actor, policy, log = ScriptedActor(), KeepsErrors(), EventLog()
+    async with (
+        rig.open_ingest() as ingest,
+        open_tree(listener("cycle", cycle, cycle_actor)),
+    ):
+        parts = rig.parts(sources, ingest, cycle, active_boards)
+        box: Mailbox[ReadDomain] = Mailbox()
+        child = rig.scraper_child(domain, parts, ladder=ladder, rules=rules, mailbox=box)
+        async with open_tree(child, policy=policy, hook=log, name="domains") as supervisor:
+            yield Scraping(
+                supervisor=supervisor,
+                polled=cycle_actor.received,  # type: ignore[arg-type]  # nothing else is sent
+                ends=policy.ends,
+                box=box,
+                log=log,
+            )
+
+
+def at(source: Source, server: FaultServer) -> Source:
+    return with_base_url(source, server.url("").rstrip("/"))
+
+
+def polled(row: StoredBoard, *, ok: bool, fault: str | None = None) -> BoardPolled:
+    return BoardPolled(
+        board=row.id,
+        domain=row.domain,
+        source=row.board.source,
+        slug=row.board.slug,
+        ok=ok,
+        fault=fault,
+    )
+
+
+def due_in_s(rig: Rig, row: StoredBoard) -> float:
+    assert row.next_due_at is not None
+    return (row.next_due_at - rig.clock.utcnow()).total_seconds()
+
+
+# --- one poll and its row
+
+
+async def test_first_walk_takes_recent_postings_only_for_news_later_ones_all(
+    rig: Rig, clock: MockClock
+) -> None:
+    """What a new board already lists is stock; from then on whatever appears is news."""
+    utcnow = rig.clock.utcnow()
+    dates = dict.fromkeys((1, 2, 4), utcnow - dt.timedelta(days=30))
+    dates[3] = utcnow - dt.timedelta(days=1)
+
+    async def news() -> set[str]:
+        found = await rig.stores.postings.newest_news(limit=9, within_s=DAY_S)
+        return {item.draft.external_id for item in found}
+
+    async with open_fault_server(respond(greenhouse(1, 2, 3, posted=dates))) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            assert await news() == {"3"}
+            server.behaviours["*"] = respond(greenhouse(1, 2, 3, 4, posted=dates))
+            clock.jump(4000)
+            await actor.wait_polled(2)
+            assert await news() == {"3", "4"}
+    assert [fields["news"] for fields in rig.said("scraper.polled")] == [1, 1]
+    assert await rig.stores.postings.count() == 4
+
+
+async def test_good_poll_marks_the_board_and_tells_the_cycle(rig: Rig) -> None:
+    async with open_fault_server(respond(greenhouse(1, 2, 3, 4, 5, broken=(6,)))) as server:
+        source = at(GREENHOUSE, server)
+        row = await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            assert actor.polled == [polled(row, ok=True)]
+            marked = await rig.board_row()
+    assert marked.polled_at is not None
+    assert (marked.failures, marked.outcome) == (0, "complete")
+    assert due_in_s(rig, marked) == pytest.approx(3600, rel=0.12)
+    [said] = rig.said("scraper.polled")
+    assert {key: said[key] for key in ("outcome", "pages", "seen", "new", "rejected", "level")} == {
+        "outcome": "complete",
+        "pages": 1,
+        "seen": 6,
+        "new": 5,
+        "rejected": 1,
+        "level": "info",
+    }
+    [rejected] = rig.said("postings.rejected")
+    assert (rejected["board"], rejected["count"]) == ("acme", 1)
+
+
+async def test_failed_poll_is_made_again_soon_and_moves_no_poll_mark(
+    rig: Rig, clock: MockClock
+) -> None:
+    """A page that fails in the middle: what came before stays, and nothing is closed."""
+    answers = {
+        f"/v1/companies/acme/postings?limit=100&offset={offset}": respond(page)
+        for offset, page in (
+            (0, smart(1, 2, total=4, limit=2)),
+            (2, smart(3, 4, total=4, limit=2)),
+        )
+    }
+    async with open_fault_server(by_target(answers)) as server:
+        source = at(SMARTRECRUITERS, server)
+        row = await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            good = await rig.board_row()
+            for target in answers:
+                if target.endswith("=2"):
+                    answers[target] = respond(b"", status=500)
+            clock.jump(4000)
+            await actor.wait_polled(2)
+            failed = await rig.board_row()
+            assert due_in_s(rig, failed) == pytest.approx(300, rel=0.12)
+            clock.jump(400)
+            await actor.wait_polled(3)
+            again = await rig.board_row()
+            assert due_in_s(rig, again) == pytest.approx(600, rel=0.12)
+        assert actor.polled[1:] == [polled(row, ok=False, fault="5xx")] * 2
+    assert failed == attrs.evolve(
+        good, next_due_at=failed.next_due_at, failures=1, outcome="failed"
+    )
+    assert (again.polled_at, again.failures) == (good.polled_at, 2)
+    stored = await rig.stores.postings.search("analyst", limit=9)
+    assert sorted(item.draft.external_id for item in stored) == ["1", "2", "3", "4"]
+    levels = [fields["level"] for fields in rig.said("scraper.polled")]
+    assert levels == ["info", "warning", "warning"]
+
+
+async def test_board_that_is_gone_rests_for_a_day_without_fault(rig: Rig) -> None:
+    async with open_fault_server(respond(b"{}", status=404)) as server:
+        source = at(GREENHOUSE, server)
+        row = await rig.add_board(source)
+        ladder = rig.ladder(server.domain, rules=DOWN_AT_ONCE)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await actor.wait_polled(1)
+            assert actor.polled == [polled(row, ok=True)]
+            gone = await rig.board_row()
+            assert (await actor.view()).tier is Tier.RELIABLE
+    assert due_in_s(rig, gone) == pytest.approx(DAY_S, rel=0.12)
+    assert (gone.polled_at, gone.failures, gone.outcome) == (None, 1, "gone")
+
+
+async def test_board_that_drifted_rests_for_a_day(rig: Rig) -> None:
+    async with open_fault_server(redirect("https://elsewhere.example/")) as server:
+        source = at(GREENHOUSE, server)
+        row = await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            assert actor.polled == [polled(row, ok=False, fault="parse")]
+            drifted = await rig.board_row()
+    assert due_in_s(rig, drifted) == pytest.approx(DAY_S, rel=0.12)
+    assert (drifted.polled_at, drifted.outcome) == (None, "drift")
+
+
+# --- which board, and when
+
+
+async def test_boards_are_polled_the_longest_waiting_first(rig: Rig) -> None:
+    """First those never polled, then by the moment since when they are due."""
+    async with open_fault_server(respond(greenhouse())) as server:
+        source = at(GREENHOUSE, server)
+        rows = [await rig.add_board(source, slug) for slug in ("new", "late", "later", "not-due")]
+        utcnow = rig.clock.utcnow()
+        for row, minutes in zip(rows[1:], (-60, -120, 30), strict=True):
+            due_at = utcnow + dt.timedelta(minutes=minutes)
+            await rig.stores.boards.mark_polled(row.id, next_due_at=due_at, outcome="complete")
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(3)
+            await actor.view()
+        assert [message.slug for message in actor.polled] == ["new", "later", "late"]
+
+
+async def test_sources_that_share_a_host_are_each_read_in_their_own_way(rig: Rig) -> None:
+    answers = {"/gh/v1/boards/acme/jobs": greenhouse(1, 2), "/lv/v0/postings/acme": b"[]"}
+    behaviours = {path: respond(body) for path, body in answers.items()}
+    async with open_fault_server(behaviours) as server:
+        sources = [
+            with_base_url(GREENHOUSE, server.url("/gh")),
+            with_base_url(LEVER, server.url("/lv")),
+        ]
+        for source in sources:
+            await rig.add_board(source)
+        async with scraping(rig, server.domain, *sources) as actor:
+            await actor.wait_polled(2)
+            assert all(message.ok for message in actor.polled)
+        assert sorted(request.path for request in server.requests) == sorted(answers)
+        outcomes = {fields["source"]: fields["new"] for fields in rig.said("scraper.polled")}
+    assert outcomes == {"greenhouse": 2, "lever": 0}
+
+
+async def test_board_added_by_command_is_polled_within_a_minute(rig: Rig, clock: MockClock) -> None:
+    looks: list[int] = []
+
+    async def look() -> Sequence[StoredBoard]:
+        rows = await rig.stores.boards.enabled()
+        looks.append(len(rows))
+        return rows
+
+    async with open_fault_server(respond(greenhouse(1))) as server:
+        source = at(GREENHOUSE, server)
+        async with scraping(rig, server.domain, source, active_boards=look) as actor:
+            await eventually(lambda: looks == [0])
+            row = await rig.add_board(source)
+            await trio.sleep(0.05)
+            assert (looks, server.requests) == ([0], [])
+            clock.jump(60)
+            await actor.wait_polled(1)
+            assert actor.polled == [polled(row, ok=True)]
+
+
+async def test_board_removed_by_command_is_polled_no_more(rig: Rig, clock: MockClock) -> None:
+    async with open_fault_server(respond(greenhouse(1))) as server:
+        source = at(GREENHOUSE, server)
+        for slug in ("kept", "removed"):
+            await rig.add_board(source, slug)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(2)
+            await rig.stores.boards.remove(source.name, "removed")
+            clock.jump(4000)
+            await actor.wait_polled(3)
+            await actor.view()
+            await trio.sleep(0.05)
+            assert [message.slug for message in actor.polled[2:]] == ["kept"]
+
+
+async def test_board_that_rests_after_a_crash_lets_the_others_through(rig: Rig) -> None:
+    async with open_fault_server(respond(greenhouse())) as server:
+        source = at(GREENHOUSE, server)
+        rows = [await rig.add_board(source, slug) for slug in ("good", "poison")]
+        rig.suspects.begin(rows[1].id, rows[1].domain)
+        rig.suspects.crashed(rows[1].domain, rig.clock.monotonic())
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            await actor.view()
+            await trio.sleep(0.05)
+            assert [message.slug for message in actor.polled] == ["good"]
+
+
+# --- stopping
+
+
+async def test_stop_ends_a_wait_for_the_next_board_at_once(rig: Rig) -> None:
+    async with open_fault_server(respond(greenhouse())) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            with trio.fail_after(2):
+                ended = await actor.stop()
+    assert ended.exit.kind is ExitKind.SHUTDOWN
+
+
+async def test_stop_ends_a_wait_for_the_gate_at_once(rig: Rig) -> None:
+    refusal = respond(b"", status=429, headers=(("Retry-After", "600"),))
+    async with open_fault_server(refusal) as server:
+        source = at(GREENHOUSE, server)
+        for slug in ("one", "two"):
+            await rig.add_board(source, slug)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            await trio.sleep(0.05)  # the second board waits for its turn now
+            with trio.fail_after(2):
+                ended = await actor.stop()
+        assert len(server.requests) == 1
+    assert ended.exit.kind is ExitKind.SHUTDOWN
+    assert [fields["outcome"] for fields in rig.said("scraper.polled")] == [
+        "limited",
+        "interrupted",
+    ]
+
+
+async def test_stop_lets_the_request_on_its_way_end(rig: Rig) -> None:
+    async with open_fault_server(delay(0.2, respond(greenhouse(1)))) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            with trio.fail_after(5):
+                await server.wait_until(lambda: bool(server.requests))
+            ended = await actor.stop()
+        row = await rig.board_row()
+    assert ended.exit.kind is ExitKind.SHUTDOWN
+    assert (row.outcome, await rig.stores.postings.count()) == ("complete", 1)
+
+
+async def test_stop_gives_a_request_on_its_way_ten_seconds(rig: Rig, clock: MockClock) -> None:
+    async with open_fault_server(hang()) as server:
+        source = at(GREENHOUSE, server)
+        row = await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor, trio.open_nursery() as nursery:
+            with trio.fail_after(5):
+                await server.wait_until(lambda: bool(server.requests))
+            nursery.start_soon(actor.stop)
+            await trio.sleep(0.02)
+            clock.jump(9)
+            await trio.sleep(0.02)
+            assert actor.log.of(ChildExited) == []
+            clock.jump(1)
+        [ended] = actor.log.of(ChildExited)
+        assert actor.polled == []
+    assert ended.exit.kind is ExitKind.SHUTDOWN
+    assert await rig.board_row() == row
+    assert [fields["outcome"] for fields in rig.said("scraper.polled")] == ["interrupted"]
+
+
+async def test_actor_answers_how_it_stands_while_a_request_is_on_its_way(rig: Rig) -> None:
+    async with open_fault_server(hang()) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            with trio.fail_after(5):
+                await server.wait_until(lambda: bool(server.requests))
+            view = await actor.view()
+            actor.supervisor.request_stop(grace_period=0.05)
+    assert (view.domain, view.tier, view.gate.in_flight) == (server.domain, Tier.RELIABLE, 1)
+
+
+# --- down and up
+
+
+async def test_bad_cycles_end_the_actor_for_the_ladder_to_judge(rig: Rig) -> None:
+    async with open_fault_server(respond(b"", status=500)) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        ladder = rig.ladder(server.domain, rules=DOWN_AT_ONCE)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await eventually(lambda: bool(actor.ends))
+    [(kind, error)] = actor.ends
+    assert kind is ExitKind.ABNORMAL
+    assert isinstance(error, DomainUnavailable)
+    assert (error.domain, ladder.tier) == (server.domain, Tier.BACKFILL)
+    assert [fields["cause"] for fields in rig.said("tier.demoted")] == ["bad_cycles"]
+
+
+async def test_cycle_is_good_if_one_of_its_boards_is(rig: Rig) -> None:
+    behaviours = {
+        "/v1/boards/bad/jobs": respond(b"", status=500),
+        "/v1/boards/good/jobs": respond(greenhouse()),
+    }
+    async with open_fault_server(behaviours) as server:
+        source = at(GREENHOUSE, server)
+        for slug in ("bad", "good"):
+            await rig.add_board(source, slug)
+        ladder = rig.ladder(server.domain, rules=DOWN_AT_ONCE)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await actor.wait_polled(2)
+            await actor.view()
+            await trio.sleep(0.05)
+            assert actor.ends == []
+    assert ladder.tier is Tier.RELIABLE
+
+
+async def test_long_block_ends_the_actor_at_once(rig: Rig) -> None:
+    refusal = respond(b"", status=429, headers=(("Retry-After", "7200"),))
+    async with open_fault_server(refusal) as server:
+        source = at(GREENHOUSE, server)
+        for slug in ("one", "two"):
+            await rig.add_board(source, slug)
+        async with scraping(rig, server.domain, source) as actor:
+            await eventually(lambda: bool(actor.ends))
+        assert len(server.requests) == 1
+    assert isinstance(actor.ends[0][1], DomainUnavailable)
+    assert [fields["cause"] for fields in rig.said("tier.demoted")] == ["long_block"]
+
+
+async def test_backfill_says_so_to_the_cycle_and_asks_nothing_before_the_cooldown(
+    rig: Rig, clock: MockClock
+) -> None:
+    async with open_fault_server(respond(greenhouse())) as server:
+        source = at(GREENHOUSE, server)
+        rows = [await rig.add_board(source, slug) for slug in ("one", "two")]
+        ladder = rig.ladder(server.domain, Tier.BACKFILL)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await actor.wait_polled(2)
+            assert actor.polled == [polled(row, ok=False, fault="backfill") for row in rows]
+            clock.jump(890)
+            await trio.sleep(0.05)
+            assert server.requests == []
+            clock.jump(10)
+            await eventually(lambda: bool(server.requests))
+
+
+async def test_good_trials_in_turn_over_the_boards_promote_and_end_the_actor(rig: Rig) -> None:
+    async with open_fault_server(respond(greenhouse(1))) as server:
+        source = at(GREENHOUSE, server)
+        for slug in ("one", "two", "three"):
+            await rig.add_board(source, slug)
+        ladder = rig.ladder(server.domain, Tier.BACKFILL, rules=QUICK)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await eventually(lambda: bool(actor.ends))
+        asked = [request.path for request in server.requests]
+    assert actor.ends == [(ExitKind.NORMAL, None)]
+    assert asked == ["/v1/boards/one/jobs", "/v1/boards/three/jobs"]
+    assert [fields["good"] for fields in rig.said("tier.probed")] == [True, True]
+    assert rig.said("tier.promoted") == [
+        {"domain": server.domain, "from_tier": "backfill", "to_tier": "reliable"}
+    ]
+
+
+async def test_bad_trial_waits_for_a_whole_cooldown_and_good_ones_start_anew(rig: Rig) -> None:
+    answers = in_turn(
+        respond(greenhouse()),
+        respond(b"", status=500),
+        respond(greenhouse()),
+        respond(greenhouse()),
+    )
+    moments: list[float] = []
+    async with open_fault_server(answers) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        ladder = rig.ladder(server.domain, Tier.BACKFILL, rules=LadderRules(up=2, cooldown_s=0.2))
+
+        async def note() -> None:
+            while True:
+                await rig.events.wait("tier.probed")
+                moments.append(trio.current_time())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(note)
+            async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+                await eventually(lambda: bool(actor.ends))
+            nursery.cancel_scope.cancel()
+    assert [fields["good"] for fields in rig.said("tier.probed")] == [True, False, True, True]
+    assert moments[2] - moments[1] >= 0.2
+
+
+async def test_trial_of_one_page_does_not_mark_a_board_of_several_as_polled(rig: Rig) -> None:
+    async with open_fault_server(respond(smart(1, 2, total=4, limit=2))) as server:
+        source = at(SMARTRECRUITERS, server)
+        row = await rig.add_board(source)
+        ladder = rig.ladder(server.domain, Tier.BACKFILL, rules=QUICK)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await eventually(lambda: bool(actor.ends))
+        assert len(server.requests) == 2
+        assert await rig.board_row() == row
+        assert await rig.stores.postings.count() == 2
+
+
+async def test_trial_that_read_the_whole_board_marks_it_as_polled(rig: Rig) -> None:
+    async with open_fault_server(respond(greenhouse(1))) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        ladder = rig.ladder(server.domain, Tier.BACKFILL, rules=QUICK)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await eventually(lambda: bool(actor.ends))
+        row = await rig.board_row()
+    assert row.polled_at is not None
+    assert row.outcome == "complete"
+
+
+async def test_backfill_without_boards_waits_and_asks_nothing(rig: Rig) -> None:
+    async with open_fault_server(respond()) as server:
+        ladder = rig.ladder(server.domain, Tier.BACKFILL, rules=QUICK)
+        source = at(GREENHOUSE, server)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await trio.sleep(0.15)
+            assert (await actor.view()).tier is Tier.BACKFILL
+        assert (server.requests, actor.polled) == ([], [])
+
+
+# --- politeness
+
+
+async def test_requests_of_all_boards_of_a_domain_keep_one_pace(rig: Rig, clock: MockClock) -> None:
+    paced = GateRules(limiter=LimiterRules(rate=0.1, burst=1, concurrency=1))
+    async with open_fault_server(respond(greenhouse())) as server:
+        source = at(GREENHOUSE, server)
+        for slug in ("one", "two", "three"):
+            await rig.add_board(source, slug)
+        async with scraping(rig, server.domain, source, rules=paced) as actor:
+            for count in (1, 2, 3):
+                await actor.wait_polled(count)
+                await trio.sleep(0.05)
+                assert len(server.requests) == count
+                clock.jump(10)
+    waits = [fields["limiter_wait_s"] for fields in rig.said("scraper.polled")]
+    assert waits == [pytest.approx(0, abs=1), *[pytest.approx(10, abs=1)] * 2]
