@@ -20,7 +20,7 @@ from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.core.board import Board, StoredBoard
 from jobping.core.gate import GateRules
-from jobping.core.ids import Domain
+from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.schedule import PollRules
@@ -82,12 +82,24 @@ class Faulty:
 
 
 @attrs.frozen
-class NoRows:
-    """A database in which nothing is; for tests in virtual time."""
+class Rows:
+    """A database whose every unit answers the same rows; for tests in virtual time."""
+
+    rows: tuple[object, ...] = ()
 
     async def run(self, unit: Callable[..., Awaitable[object]], *values: object) -> object:
         await trio.lowlevel.checkpoint()
-        return ()
+        return self.rows
+
+
+@attrs.define
+class SetClock:
+    """A double of `Clock` that stands where it is set; for tests without Trio."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> Monotonic:
+        return Monotonic(self.now)
 
 
 @attrs.define(kw_only=True)

@@ -1,0 +1,242 @@
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from jobping.actors.cycle import Cycle
+from jobping.actors.messages import BoardPolled, FirstCycleEnded, MatchPending
+from jobping.core.board import Board, Origin, StoredBoard
+from jobping.core.ids import BoardId, Domain, SourceName
+from supervisors import ChildSpec, Context, Mailbox
+from tests.actors.rig import open_tree
+from tests.doubles.postgres import Events
+
+
+def row(number: int, domain: str = "one.example") -> StoredBoard:
+    board = Board(source=SourceName("sample"), slug=f"board-{number}")
+    return StoredBoard(
+        id=BoardId(number), board=board, domain=Domain(domain), origin=Origin.COMMAND
+    )
+
+
+def polled(stored: StoredBoard, fault: str | None = None, *, ok: bool | None = None) -> BoardPolled:
+    return BoardPolled(
+        board=stored.id,
+        domain=stored.domain,
+        source=stored.board.source,
+        slug=stored.board.slug,
+        ok=fault is None if ok is None else ok,
+        fault=fault,
+    )
+
+
+@attrs.define(kw_only=True)
+class Running:
+    """A running cycle.
+
+    Attributes:
+        asked: What the cycle asked matcher and digest, in order.
+        ended: Trio's time of each end.
+    """
+
+    box: Mailbox[BoardPolled] = attrs.field(factory=Mailbox)
+    events: Events = attrs.field(factory=Events)
+    asked: list[type] = attrs.field(factory=list)
+    ended: list[float] = attrs.field(factory=list)
+
+    async def tell(self, *messages: BoardPolled) -> None:
+        for message in messages:
+            self.box.ref.tell(message)
+        await trio.testing.wait_all_tasks_blocked()
+
+    def said(self, event: str) -> list[dict[str, object]]:
+        return [fields for name, fields in self.events.seen if name == event]
+
+
+@asynccontextmanager
+async def cycling(
+    due: Sequence[StoredBoard], *, patience_s: float = 45.0
+) -> AsyncIterator[Running]:
+    running = Running()
+    matcher: Mailbox[MatchPending] = Mailbox()
+    digest: Mailbox[FirstCycleEnded] = Mailbox()
+
+    async def answer(ctx: Context[MatchPending] | Context[FirstCycleEnded]) -> None:
+        ctx.started()
+        async for delivery in ctx.inbox:
+            running.asked.append(type(delivery.message))
+            delivery.reply(2)
+
+    async def due_boards() -> Sequence[StoredBoard]:
+        await trio.lowlevel.checkpoint()
+        return due
+
+    async def run(ctx: Context[BoardPolled]) -> None:
+        await Cycle(
+            due_boards=due_boards,
+            matcher=matcher.ref,
+            digest=digest.ref,
+            emit=running.events,
+            patience_s=patience_s,
+            on_end=lambda: running.ended.append(trio.current_time()),
+        ).run(ctx)
+
+    async with open_tree(
+        ChildSpec(id="digest", start=answer, mailbox=digest),
+        ChildSpec(id="matcher", start=answer, mailbox=matcher),
+        ChildSpec(id="cycle", start=run, mailbox=running.box),
+    ):
+        yield running
+
+
+async def test_cycle_ends_when_every_due_board_was_polled_and_matches_before_it_sends(
+    autojump_clock: MockClock,
+) -> None:
+    one, two = row(1), row(2, "two.example")
+    async with cycling([one, two]) as running:
+        await running.tell(polled(one), polled(one), polled(row(9)))
+        assert running.ended == []
+        await running.tell(polled(two, "5xx"))
+        assert len(running.ended) == 1
+    assert running.asked == [MatchPending, FirstCycleEnded]
+    assert running.said("cycle.completed") == [
+        {"polled": 1, "failed": {"sample/board-2": "5xx"}, "waiting": [], "digests": 2}
+    ]
+
+
+async def test_cycle_ends_when_its_patience_is_over_and_names_the_boards_that_wait(
+    autojump_clock: MockClock,
+) -> None:
+    one, two, three = row(1), row(2), row(3)
+    began = trio.current_time()
+    async with cycling([one, two, three], patience_s=45) as running:
+        await running.tell(polled(two))
+        await trio.sleep(60)
+        await running.tell(polled(one), polled(three))
+    assert running.ended == [began + 45]
+    [completed] = running.said("cycle.completed")
+    assert (completed["polled"], completed["waiting"]) == (
+        1,
+        ["sample/board-1", "sample/board-3"],
+    )
+
+
+async def test_cycle_without_due_boards_ends_at_once(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    async with cycling([]) as running:
+        await trio.testing.wait_all_tasks_blocked()
+        assert running.ended == [began]
+
+
+async def test_failed_board_without_a_fault_is_called_failed(autojump_clock: MockClock) -> None:
+    async with cycling([row(1)]) as running:
+        await running.tell(polled(row(1), ok=False))
+    assert running.said("cycle.completed")[0]["failed"] == {"sample/board-1": "failed"}
+
+
+async def test_gone_board_counts_as_polled(autojump_clock: MockClock) -> None:
+    async with cycling([row(1)]) as running:
+        await running.tell(polled(row(1), ok=True))
+    assert running.said("cycle.completed")[0]["polled"] == 1
+
+
+async def test_cycle_that_ended_stops_at_once_when_asked(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    async with cycling([]):
+        await trio.testing.wait_all_tasks_blocked()
+    assert trio.current_time() == began
+
+
+async def test_unanswered_cycle_stops_at_once_when_asked(autojump_clock: MockClock) -> None:
+    """The cycle waits for the matcher for minutes; a stop does not."""
+    matcher: Mailbox[MatchPending] = Mailbox()
+    began = trio.current_time()
+
+    async def deaf(ctx: Context[MatchPending]) -> None:
+        ctx.started()
+        await ctx.stop_requested.wait()
+
+    async def due_boards() -> Sequence[StoredBoard]:
+        await trio.lowlevel.checkpoint()
+        return ()
+
+    async def run(ctx: Context[BoardPolled]) -> None:
+        await Cycle(
+            due_boards=due_boards,
+            matcher=matcher.ref,
+            digest=Mailbox[FirstCycleEnded]().ref,
+            emit=Events(),
+            patience_s=45,
+            on_end=lambda: None,
+        ).run(ctx)
+
+    async with open_tree(
+        ChildSpec(id="matcher", start=deaf, mailbox=matcher), ChildSpec(id="cycle", start=run)
+    ):
+        await trio.sleep(1)
+    assert trio.current_time() == began + 1
+
+
+# --- the network
+
+SITES = [row(number, f"site-{number}.example") for number in range(5)]
+
+
+async def test_lost_network_is_said_once_with_every_domain(autojump_clock: MockClock) -> None:
+    async with cycling(SITES) as running:
+        await running.tell(*(polled(site, "dns") for site in SITES[:3]))
+        await trio.sleep(1)
+        await running.tell(polled(SITES[3], "connect"))
+        await trio.sleep(10)
+        await running.tell(polled(SITES[4], "dns"), *(polled(site, "dns") for site in SITES))
+        await trio.sleep(10)
+    [lost] = running.said("network.lost")
+    assert lost["domains"] == [site.domain for site in SITES[:4]]
+    assert running.said("network.regained") == []
+
+
+async def test_regained_network_is_said_once_and_may_be_lost_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with cycling(SITES) as running:
+        for _ in range(2):
+            await running.tell(*(polled(site, "connect") for site in SITES))
+            await trio.sleep(10)
+            await running.tell(polled(SITES[1], "5xx"), polled(SITES[0]))
+            await trio.sleep(10)
+    assert [name for name in running.events.names() if name.startswith("network")] == [
+        "network.lost",
+        "network.regained",
+    ] * 2
+    assert running.said("network.regained")[0] == {"domain": SITES[1].domain}
+
+
+async def test_network_is_not_lost_while_some_domain_answers(autojump_clock: MockClock) -> None:
+    async with cycling(SITES) as running:
+        for site in SITES:
+            await running.tell(polled(site, "dns"), polled(SITES[0], "timeout"))
+        await running.tell(*(polled(site, "dns") for site in SITES[:2]))
+        await trio.sleep(10)
+    assert running.said("network.lost") == []
+
+
+async def test_answer_while_the_first_failures_come_in_keeps_the_network(
+    autojump_clock: MockClock,
+) -> None:
+    async with cycling(SITES) as running:
+        await running.tell(*(polled(site, "dns") for site in SITES[:3]))
+        await trio.sleep(1)
+        await running.tell(polled(SITES[3]))
+        await trio.sleep(10)
+    assert running.said("network.lost") == []
+
+
+async def test_one_domain_is_enough_to_lose_the_network_where_there_is_no_other(
+    autojump_clock: MockClock,
+) -> None:
+    async with cycling([row(1), row(2)]) as running:
+        await running.tell(polled(row(1), "dns"))
+        await trio.sleep(10)
+    assert running.said("network.lost")[0]["domains"] == ["one.example"]
