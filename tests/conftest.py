@@ -4,6 +4,7 @@ import functools
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,16 @@ import trio
 
 from jobping.store.bridge import Database, Dsn, open_loop, serve_database
 from tests.doubles.postgres import KEEPER, ROOT, Cluster, Events
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_interrupts() -> Iterator[None]:
+    """Let the programs that tests start heed SIGINT also where a shell began this run behind `&`."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
