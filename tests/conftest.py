@@ -20,7 +20,7 @@ from tests.doubles.postgres import KEEPER, ROOT, Cluster, Events
 
 @pytest.fixture(scope="session", autouse=True)
 def heeded_interrupts() -> Iterator[None]:
-    """Let the programs that tests start heed SIGINT also where a shell began this run behind `&`."""
+    """Let the programs that tests start heed SIGINT also where a shell began this run with `&`."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

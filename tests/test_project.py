@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def configured(tmp_path):
         f'[source.{SOURCES[0].name}]\n[[board]]\nsource = "greenhouse"\nslug = "acme"\n'
         '[[profile]]\nname = "me"\n'
     )
-    return load(Overrides(config=file), environ={"HOME": str(tmp_path)}, euid=1000)
+    return load(Overrides(config=file), environ={"HOME": str(tmp_path)}, euid=os.geteuid())
 
 
 def documented(key: str) -> str:
@@ -146,7 +147,7 @@ def test_readme_shows_a_configuration_that_is_right(tmp_path):
     for number, example in enumerate(examples):
         file = tmp_path / f"{number}.toml"
         file.write_text(example)
-        load(Overrides(config=file), environ={"HOME": str(tmp_path)}, euid=1000)
+        load(Overrides(config=file), environ={"HOME": str(tmp_path)}, euid=os.geteuid())
 
 
 def test_readme_draws_every_package_and_no_other():
