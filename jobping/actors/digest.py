@@ -181,7 +181,7 @@ class DigestActor:
         )
 
     async def _domains_down(self) -> frozenset[Domain]:
-        """Return the domains whose postings come from the store for now."""
+        """Return the domains whose postings come from the store at present."""
         return frozenset(
             domain for domain, saved in await self.gates.all() if saved.tier == Tier.BACKFILL.value
         )

@@ -21,7 +21,7 @@ from jobping.errors import ConfigError
 INDEX: Final = "INDEX.json"
 KINDS: Final = ("recorded", "recorded-trimmed", "rebuilt")
 """Kinds of files whose postings are real."""
-PLACEHOLDER: Final = "board-2026"
+MADE_UP: Final = "board-2026"
 """The slug of a board whose name the index does not tell."""
 
 ROUTES: Final = {
@@ -140,7 +140,7 @@ def _slug(recording: _Recording) -> str | None:
     if found is None:
         return None
     if found[1]:
-        return PLACEHOLDER if found[1].startswith("{") else unquote(found[1])
+        return MADE_UP if found[1].startswith("{") else unquote(found[1])
     query = parse_qs(urlsplit(recording.url).query)
     wanted = [f"{key}:{query[key][0]}" for key in JOBICY_FILTERS if key in query]
     return wanted[0] if wanted else ALL
