@@ -30,15 +30,19 @@ from jobping.sources.source import Source
 from jobping.store.bridge import Database
 from jobping.tree import Stores
 from supervisors import (
+    Abandon,
     AnyChildSpec,
+    ChildExited,
     ChildSpec,
     Context,
+    ExitKind,
     ExitPolicy,
     Hook,
     Mailbox,
     RestartPolicy,
     Supervisor,
     SupervisorSpec,
+    Verdict,
 )
 from supervisors.testing import EventLog, ScriptedActor
 from tests.doubles.fault_server import After, Behaviour, Received
@@ -220,6 +224,17 @@ class Rig:
         child = ChildSpec(id="ingest", start=ingest(self.stores.postings, matcher.ref), mailbox=box)
         async with open_tree(listener("matcher", matcher), child):
             yield box
+
+
+@attrs.frozen
+class StayDown:
+    """A policy that lets every child stay down, and keeps how it ended."""
+
+    ends: list[tuple[ExitKind, Exception | None]] = attrs.field(factory=list)
+
+    def decide(self, exited: ChildExited, error: Exception | None) -> Verdict:
+        self.ends.append((exited.exit.kind, error))
+        return Abandon()
 
 
 def listener(id: str, box: Mailbox[M], actor: ScriptedActor | None = None) -> ChildSpec[M]:

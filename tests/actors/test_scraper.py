@@ -19,12 +19,13 @@ from jobping.sources.greenhouse import GREENHOUSE
 from jobping.sources.lever import LEVER
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
 from jobping.sources.source import Source, with_base_url
-from supervisors import Abandon, ChildExited, ExitKind, Mailbox, Supervisor, Verdict
+from supervisors import ChildExited, ExitKind, Mailbox, Supervisor
 from supervisors.testing import EventLog, ScriptedActor
 from tests.actors.rig import (
     DAY_S,
     FAST,
     Rig,
+    StayDown,
     by_target,
     eventually,
     greenhouse,
@@ -44,17 +45,6 @@ from tests.doubles.fault_server import (
 
 QUICK = LadderRules(up=2, cooldown_s=0.05)
 DOWN_AT_ONCE = LadderRules(down=1, up=2, cooldown_s=0.05)
-
-
-@attrs.frozen
-class KeepsErrors:
-    """Lets every child stay down, and keeps how it ended."""
-
-    ends: list[tuple[ExitKind, Exception | None]] = attrs.field(factory=list)
-
-    def decide(self, exited: ChildExited, error: Exception | None) -> Verdict:
-        self.ends.append((exited.exit.kind, error))
-        return Abandon()
 
 
 @attrs.define(kw_only=True)
@@ -95,7 +85,7 @@ async def scraping(
     active_boards: ActiveBoards | None = None,
 ) -> AsyncIterator[Scraping]:
     cycle: Mailbox[BoardPolled] = Mailbox()
-    cycle_actor, policy, log = ScriptedActor(), KeepsErrors(), EventLog()
+    cycle_actor, policy, log = ScriptedActor(), StayDown(), EventLog()
     async with (
         rig.open_ingest() as ingest,
         open_tree(listener("cycle", cycle, cycle_actor)),
