@@ -66,8 +66,8 @@ class Summary:
         waiting, failed = fields["waiting"], fields["failed"]
         self.waiting = tuple(map(str, waiting)) if isinstance(waiting, list) else ()
         for name, fault in failed.items() if isinstance(failed, Mapping) else ():
-            self.boards.setdefault(name, False)
-            self.faults.setdefault(name, str(fault))
+            if not self.boards.setdefault(name, False):
+                self.faults.setdefault(name, str(fault))
 
     def _note_poll(self, fields: Mapping[str, object]) -> None:
         name = f"{fields['source']}/{fields['board']}"
@@ -76,7 +76,7 @@ class Summary:
             self.boards[name] = is_good
         if is_good:
             self.faults.pop(name, None)
-        elif name in self.boards:
+        elif fields["outcome"] != INTERRUPTED:
             self.faults[name] = str(fields["why"] or fields["outcome"])
         counts = self.by_source.setdefault(str(fields["source"]), dict.fromkeys(POSTING_KEYS, 0))
         for key in POSTING_KEYS:
