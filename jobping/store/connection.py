@@ -1,5 +1,6 @@
 """What a unit of work is given: a connection that counts its statements."""
 
+import types
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -33,7 +34,10 @@ class Connection(Protocol):
         """Return the first column of the first row, or None; as untyped as a record's column."""
 
     def transaction(self) -> AbstractAsyncContextManager[object]:
-        """Return a transaction: commits at the end of the block, rolls back on an exception."""
+        """Return a transaction: commits at the end of the block, rolls back on an exception.
+
+        It cannot hold another one.
+        """
 
 
 Unit = Callable[Concatenate[Connection, P], Awaitable[R]]
@@ -55,6 +59,31 @@ class Counters:
     statements: int = 0
     units: int = 0
     opened: int = 0
+
+
+@attrs.frozen
+class _Transaction:
+    """A transaction whose only state is the server's.
+
+    asyncpg's own keeps a note on the connection, which stays there when BEGIN is cancelled: the
+    next unit's transaction is then taken for an inner one.
+    """
+
+    _inner: "asyncpg.Connection[asyncpg.Record]"
+
+    async def __aenter__(self) -> None:
+        await self._inner.execute("BEGIN")
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
+        if kind is None:
+            await self._inner.execute("COMMIT")
+        elif not self._inner.is_closed():
+            await self._inner.execute("ROLLBACK")
 
 
 @attrs.frozen
@@ -90,5 +119,5 @@ class CountedConnection:
         return await self._inner.fetchval(query, *args)
 
     def transaction(self) -> AbstractAsyncContextManager[object]:
-        """Return a transaction."""
-        return self._inner.transaction()
+        """Return a transaction; asyncio side."""
+        return _Transaction(self._inner)

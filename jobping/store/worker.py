@@ -163,6 +163,8 @@ class Worker:
         if not self.connection.is_closed():
             try:
                 await ask_for_life(self.connection)
+                if self.connection.is_in_transaction():
+                    await self.connection.execute("ROLLBACK")
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 self.connection.terminate()
 
