@@ -23,6 +23,7 @@ from jobping.errors import DomainUnavailable, StoreConflict, StoreUnavailable
 from jobping.sources.greenhouse import GREENHOUSE, Job
 from jobping.sources.source import with_base_url
 from jobping.store.gates import Gates, SavedGate
+from jobping.tree import RootPolicy
 from supervisors import (
     ActorError,
     ActorFunction,
@@ -34,6 +35,7 @@ from supervisors import (
     Context,
     Exit,
     ExitKind,
+    ExitPolicy,
     Mailbox,
     MailboxFull,
     Phase,
@@ -254,6 +256,7 @@ async def degrading(
     suspects: Suspects | None = None,
     events: Events | None = None,
     log: EventLog | None = None,
+    policy: ExitPolicy | None = None,
 ) -> AsyncIterator[tuple[Mailbox[ReadDomains], Supervisor]]:
     box: Mailbox[ReadDomains] = Mailbox()
     emit = events or Events()
@@ -271,7 +274,7 @@ async def degrading(
         ).run(ctx)
 
     child = ChildSpec(id="degradation", start=run, mailbox=box, stop_timeout=16.0)
-    async with open_tree(child) as supervisor:
+    async with open_tree(child, policy=policy) as supervisor:
         yield box, supervisor
 
 
@@ -372,7 +375,7 @@ async def test_reading_all_domains_leaves_out_one_that_restarts_and_keeps_its_ti
 async def test_domains_come_and_go_with_their_boards(autojump_clock: MockClock) -> None:
     stage, log = Stage(rows=[board(1, SITE)]), EventLog()
     async with degrading(stage.active_boards, stage.make_actor, log=log) as (box, _):
-        stage.rows.append(board(2, OTHER))
+        stage.rows.append(board(2, OTHER, SourceName("other")))
         await trio.sleep(61)
         assert await read(box) == {SITE: Tier.RELIABLE, OTHER: Tier.RELIABLE}
         del stage.rows[0]
@@ -407,6 +410,27 @@ async def test_domain_whose_boards_vanish_while_it_waits_for_a_restart_loses_its
         await trio.sleep(200)
         assert await read(box) == {OTHER: Tier.RELIABLE}
         assert len(stage.started(SITE)) == count
+
+
+async def test_degradation_that_cannot_read_its_boards_is_waited_out_by_the_root(
+    autojump_clock: MockClock,
+) -> None:
+    stage = Stage(rows=[board(1, SITE)])
+    is_down = False
+
+    async def active_boards() -> Sequence[StoredBoard]:
+        if is_down:
+            await trio.lowlevel.checkpoint()
+            raise StoreUnavailable("away")
+        return await stage.active_boards()
+
+    async with degrading(active_boards, stage.make_actor, policy=RootPolicy()) as (box, _):
+        is_down = True
+        await trio.sleep(500)
+        is_down = False
+        await trio.sleep(10)
+        assert await read(box) == {SITE: Tier.RELIABLE}
+    assert len(stage.starts) == 2
 
 
 async def test_new_domain_that_cannot_start_is_tried_again_and_harms_nobody(
