@@ -9,17 +9,19 @@ class EarlySignals:
     """A signal handler for the time before the daemon's own.
 
     Until `keep` is called a signal ends the process with status 0: nothing has begun. After it
-    signals are kept, and `deliver_signals` hands them to the daemon's receiver.
+    signals are kept, and `deliver_signals` hands them to the daemon's receiver. So is the one whose
+    SystemExit was raised where Python ignores exceptions, in a finalizer for instance.
     """
 
     def __init__(self) -> None:
-        self._kept: list[int] | None = None
+        self._kept: list[int] = []
+        self._keeping = False
 
     def __call__(self, signum: int, _frame: types.FrameType | None) -> None:
         """Handle a signal."""
-        if self._kept is None:
-            raise SystemExit(0)
         self._kept.append(signum)
+        if not self._keeping:
+            raise SystemExit(0)
 
     def install(self) -> None:
         """Handle SIGTERM and SIGINT from now on."""
@@ -28,11 +30,11 @@ class EarlySignals:
 
     def keep(self) -> None:
         """Keep signals from now on."""
-        self._kept = self._kept or []
+        self._keeping = True
 
     def take(self) -> tuple[int, ...]:
         """Return and forget what was kept."""
-        kept, self._kept = tuple(self._kept or ()), []
+        kept, self._kept = tuple(self._kept), []
         return kept
 
 
