@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import select
+import struct
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -41,13 +43,20 @@ class Pipe:
         self.end = End(self.writer)
 
     def read_all(self) -> list[dict[str, Any]]:
-        """Read until nothing came for 0.2 s."""
+        """Read until nothing came for a second."""
         data = b""
-        while select.select([self.reader], [], [], 0.2)[0] and (
+        while select.select([self.reader], [], [], 1.0)[0] and (
             part := os.read(self.reader, 65536)
         ):
             data += part
         return [json.loads(line) for line in data.splitlines()]
+
+    def wait_filled(self) -> None:
+        """Wait until the writer has filled the pipe, so that it stands."""
+        deadline = time.monotonic() + 5.0
+        while struct.unpack("i", fcntl.ioctl(self.reader, termios.FIONREAD, b"\0" * 4))[0] < 4096:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
 
     def close(self) -> None:
         for end in (self.reader, self.writer):
@@ -236,6 +245,7 @@ def test_full_queue_drops_the_least_important_first_and_says_so(pipe: Pipe) -> N
     with open_log(config, stream=pipe.end, journal=False) as log:
         for _ in range(400):  # more than the pipe and the writer's hands take
             log.emit("postgres.logged", text="x" * 200)
+        pipe.wait_filled()
         for n in range(30):
             log.emit("breaker.closed", domain=str(n))
         for n in range(45):

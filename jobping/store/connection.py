@@ -36,7 +36,7 @@ class Connection(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[object]:
         """Return a transaction: commits at the end of the block, rolls back on an exception.
 
-        It cannot hold another one.
+        Within another one it is a savepoint.
         """
 
 
@@ -61,18 +61,20 @@ class Counters:
     opened: int = 0
 
 
-@attrs.frozen
+@attrs.define
 class _Transaction:
-    """A transaction whose only state is the server's.
+    """A transaction, or a savepoint within one; its only state is the server's.
 
     asyncpg's own keeps a note on the connection, which stays there when BEGIN is cancelled: the
     next unit's transaction is then taken for an inner one.
     """
 
     _inner: "asyncpg.Connection[asyncpg.Record]"
+    _within: bool = attrs.field(default=False, init=False)
 
     async def __aenter__(self) -> None:
-        await self._inner.execute("BEGIN")
+        self._within = self._inner.is_in_transaction()
+        await self._inner.execute("SAVEPOINT within" if self._within else "BEGIN")
 
     async def __aexit__(
         self,
@@ -81,9 +83,11 @@ class _Transaction:
         traceback: types.TracebackType | None,
     ) -> None:
         if kind is None:
-            await self._inner.execute("COMMIT")
-        elif not self._inner.is_closed():
-            await self._inner.execute("ROLLBACK")
+            end = "RELEASE SAVEPOINT within" if self._within else "COMMIT"
+        else:
+            end = "ROLLBACK TO SAVEPOINT within" if self._within else "ROLLBACK"
+        if kind is None or not self._inner.is_closed():
+            await self._inner.execute(end)  # noqa: ASYNC102  asyncio side; bounded by the bridge
 
 
 @attrs.frozen

@@ -294,6 +294,22 @@ async def test_digest_is_found_sent_when_the_store_went_away_before_the_mark(
     assert await rig.stores.matches.pending(profile.id, within_s=DAY_S, limit=9) == ()
 
 
+async def test_digest_that_one_of_two_ways_took_is_found_sent(rig: Rig, tmp_path: Path) -> None:
+    def crash() -> None:
+        raise KeyError("a bug in a delivery")
+
+    await add_matches(rig, "1")
+    took, did_not = (FilesDelivery(directory=tmp_path / name) for name in ("one", "two"))
+    policy = StayDown()
+    async with digesting(rig, took, Told(act=crash), did_not, policy=policy) as actor:
+        actor.box.ref.tell(FirstCycleEnded())
+        await eventually(lambda: bool(policy.ends))
+    async with digesting(rig, took, did_not) as actor:
+        assert await actor.end_first_cycle() == 0
+    assert [len(texts(way.directory)) for way in (took, did_not)] == [1, 0]
+    assert [fields["outcome"] for fields in rig.said("digest.resolved")] == ["found_sent"]
+
+
 async def test_digest_of_which_nobody_knows_whether_it_went_out_is_not_sent_again(
     rig: Rig,
 ) -> None:

@@ -384,6 +384,7 @@ async def test_stop_gives_a_request_on_its_way_ten_seconds(rig: Rig, clock: Mock
             await trio.sleep(0.02)
             assert actor.log.of(ChildExited) == []
             clock.jump(1)
+            await eventually(lambda: bool(actor.log.of(ChildExited)), within_s=2)
         [ended] = actor.log.of(ChildExited)
         assert actor.polled == []
     assert ended.exit.kind is ExitKind.SHUTDOWN
@@ -423,15 +424,16 @@ async def test_bad_cycles_end_the_actor_for_the_ladder_to_judge(rig: Rig) -> Non
 async def test_cycle_is_good_if_one_of_its_boards_is(rig: Rig) -> None:
     behaviours = {
         "/v1/boards/bad/jobs": respond(b"", status=500),
+        "/v1/boards/worse/jobs": respond(b"", status=500),
         "/v1/boards/good/jobs": respond(greenhouse()),
     }
     async with open_fault_server(behaviours) as server:
         source = at(GREENHOUSE, server)
-        for slug in ("bad", "good"):
+        for slug in ("bad", "good", "worse"):
             await rig.add_board(source, slug)
         ladder = rig.ladder(server.domain, rules=DOWN_AT_ONCE)
         async with scraping(rig, server.domain, source, ladder=ladder) as actor:
-            await actor.wait_polled(2)
+            await actor.wait_polled(3)
             await actor.view()
             await trio.sleep(0.05)
             assert actor.ends == []
