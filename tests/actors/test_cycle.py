@@ -222,6 +222,16 @@ async def test_network_is_not_lost_while_some_domain_answers(autojump_clock: Moc
     assert running.said("network.lost") == []
 
 
+async def test_lost_network_is_said_before_a_cycle_ends_that_it_ended(
+    autojump_clock: MockClock,
+) -> None:
+    async with cycling(SITES) as running:
+        await running.tell(*(polled(site, "dns") for site in SITES))
+        assert running.events.names() == ["network.lost", "cycle.completed"]
+        await trio.sleep(10)
+    assert len(running.said("network.lost")) == 1
+
+
 async def test_answer_while_the_first_failures_come_in_keeps_the_network(
     autojump_clock: MockClock,
 ) -> None:

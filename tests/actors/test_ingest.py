@@ -2,7 +2,7 @@ import attrs
 import trio
 
 from jobping.actors.ingest import ingest
-from jobping.actors.messages import BatchRefused, PostingsStored, StorePostings
+from jobping.actors.messages import BatchRefused, PostingsStored, StoreAway, StorePostings
 from jobping.core.ids import BoardId
 from jobping.sources.greenhouse import GREENHOUSE
 from jobping.store.postings import BatchStored
@@ -46,3 +46,18 @@ async def test_ingest_refuses_a_batch_that_the_schema_forbids_and_lives_on(rig: 
         assert isinstance(stored, BatchStored)
         assert log.lines() == ["started root/matcher 1", "started root/ingest 1"]
     assert await rig.stores.postings.count() == 1
+
+
+async def test_ingest_says_that_the_store_is_away_and_lives_on(rig: Rig) -> None:
+    log = EventLog()
+    box: Mailbox[StorePostings] = Mailbox()
+    nudges: Mailbox[PostingsStored] = Mailbox()
+    row = await rig.add_board(GREENHOUSE)
+    child = ChildSpec(id="ingest", start=ingest(rig.stores.postings, nudges.ref), mailbox=box)
+    page = StorePostings(board=row.id, drafts=(draft("1"),), news_after=None)
+    async with open_tree(listener("matcher", nudges), child, hook=log):
+        rig.faulty.is_down = True
+        assert isinstance(await box.ref.ask(page, within=5), StoreAway)
+        rig.faulty.is_down = False
+        assert isinstance(await box.ref.ask(page, within=5), BatchStored)
+        assert log.lines() == ["started root/matcher 1", "started root/ingest 1"]

@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from jobping.actors.domain_gate import DomainGate
-from jobping.actors.messages import BatchRefused, StorePostings
+from jobping.actors.messages import BatchRefused, StoreAway, StorePostings
 from jobping.actors.poll import BATCH, Health, Judgement, Poll, judge
 from jobping.core.board import StoredBoard
 from jobping.core.walk import BoardGone, Complete, Drift, Limited, Partial, WalkEnd
@@ -257,6 +257,17 @@ async def test_refused_batch_makes_the_walk_drift(rig: Rig) -> None:
         assert await polls.run() == Drift(reason="the store refuses 2 postings: a rule")
         assert polls.gate.view().in_flight == 0
         assert judge(Drift(reason="r"), MalformedPage("r")).health is Health.BAD
+
+
+async def test_store_that_is_away_from_ingest_ends_the_walk_without_blame(rig: Rig) -> None:
+    box: Mailbox[StorePostings] = Mailbox()
+    child = attrs.evolve(answering(StoreAway(why="no connection")), mailbox=box)
+    async with open_fault_server(respond(greenhouse(1, 2))) as server, open_tree(child):
+        polls = await Polls.of(rig, server, GREENHOUSE, box)
+        with pytest.raises(StoreUnavailable, match="no connection"):
+            await polls.run()
+        assert polls.failure is None
+        assert polls.gate.view().in_flight == 0
 
 
 async def test_first_walk_hands_over_where_news_begins(rig: Rig) -> None:
