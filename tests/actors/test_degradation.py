@@ -514,6 +514,10 @@ async def test_row_says_the_tier_when_a_domain_goes_down_and_up(rig: Rig, clock:
             clock.jump(1)
             await eventually(lambda: f"started domains/{server.domain} 3" in domains.log.lines())
             assert await stored_tier() == "reliable"
+            for _ in range(3):  # it stays
+                clock.jump(1)
+                await trio.sleep(0.03)
+            assert f"started domains/{server.domain} 4" not in domains.log.lines()
     assert await rig.stores.postings.count() == 2
 
 

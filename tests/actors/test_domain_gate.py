@@ -189,17 +189,16 @@ async def test_redirect_is_an_answer_and_says_nothing_about_health(rig: Rig) -> 
         assert (gate.view().daily_used, gate.view().in_flight) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    "state", ['{"format": 99}', "[]", "{}", '"gate"', '{"format": 1, "limiter": 7}']
-)
-async def test_unreadable_saved_state_gives_a_fresh_gate_and_says_so(rig: Rig, state: str) -> None:
-    await rig.stores.gates.save(Domain("boards.example"), state, "reliable")
-    gate = await rig.loaded_gate("boards.example")
-    [said] = rig.said("gate.reset")
-    assert said["domain"] == "boards.example"
-    assert said["why"]
+async def test_unreadable_saved_state_gives_a_fresh_gate_and_says_so(rig: Rig) -> None:
+    states = ['{"format": 99}', "[]", "{}", '"gate"', '{"format": 1, "limiter": 7}']
     fresh = gate_rules.fresh(FAST, Monotonic(0.0), dt.datetime.now(dt.UTC))
-    assert gate.view() == gate_rules.view(fresh, FAST, Monotonic(0.0))
+    for state in states:
+        await rig.stores.gates.save(Domain("boards.example"), state, "reliable")
+        gate = await rig.loaded_gate("boards.example")
+        assert gate.view() == gate_rules.view(fresh, FAST, Monotonic(0.0))
+    said = rig.said("gate.reset")
+    assert [fields["domain"] for fields in said] == ["boards.example"] * len(states)
+    assert all(fields["why"] for fields in said)
 
 
 # --- the end of a permit
@@ -272,7 +271,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
 )
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_every_permit_ends_once_and_counts_as_sent_only_if_it_was(
     rig: Rig, seed: int
 ) -> None:
@@ -284,7 +283,7 @@ async def test_every_permit_ends_once_and_counts_as_sent_only_if_it_was(
     )
     async with open_fault_server(respond()) as server:
         gate = await rig.loaded_gate(server.domain, rules=tireless)
-        for _ in range(40):
+        for _ in range(60):
             server.behaviours["*"] = rng.choice(BEHAVIOURS)
             with trio.move_on_after(rng.uniform(0, 0.012)):
                 with contextlib.suppress(Unavailable, MalformedPage):

@@ -160,6 +160,7 @@ async def test_good_poll_marks_the_board_and_tells_the_cycle(rig: Rig) -> None:
             await actor.wait_polled(1)
             assert actor.polled == [polled(row, ok=True)]
             marked = await rig.board_row()
+            assert rig.suspects.crashed(row.domain, rig.clock.monotonic()) is None
     assert marked.polled_at is not None
     assert (marked.failures, marked.outcome) == (0, "complete")
     assert due_in_s(rig, marked) == pytest.approx(3600, rel=0.12)
