@@ -157,6 +157,9 @@ class Degradation:
         sources: dict[Domain, set[SourceName]] = {}
         for row in await self.active_boards():
             sources.setdefault(row.domain, set()).add(row.board.source)
+        for domain in sources.keys() & self._places.keys():
+            known = self._places[domain]
+            self._places[domain] = attrs.evolve(known, sources=frozenset(sources[domain]))
         new = sources.keys() - self._places.keys()
         tiers = {domain: Tier(saved.tier) for domain, saved in await self.gates.all()}
         found = [
@@ -178,29 +181,50 @@ class Degradation:
         return found, frozenset(sources)
 
     def _spec_of(self, place: Place) -> ChildSpec[ReadDomain]:
-        sharing = sum(bool(place.sources & other.sources) for other in self._places.values())
         return ChildSpec(
             id=place.domain,
-            start=self.make_actor(place, sharing),
+            start=self.make_actor(place, self._sharing(place)),
             mailbox=place.mailbox,
             stop_timeout=STOP_WITHIN_S,
             intensity=RESTARTS,
         )
 
+    def _sharing(self, place: Place) -> int:
+        """Count the domains, this one included, that share the hourly figure of its sources."""
+        return sum(bool(place.sources & other.sources) for other in self._places.values())
+
     async def _follow_boards(self, supervisor: Supervisor) -> None:
-        """Start actors for domains whose first board came by command, end those without boards."""
+        """Follow boards that come and go by command, once a minute."""
         while True:
             await trio.sleep(LOOK_EVERY_S)
+            before = {place.domain: self._terms(place) for place in self._places.values()}
             found, wanted = await self._find_places()
-            for place in found:
-                try:
-                    await supervisor.start_child(self._spec_of(place))
-                except StartError:
-                    del self._places[place.domain]  # said by the supervisor; tried again next time
             for domain in sorted(self._places.keys() - wanted):
-                await supervisor.terminate_child(domain)
-                await supervisor.delete_child(domain)
+                await self._end(supervisor, domain)
                 del self._places[domain]
+            for domain in sorted(before.keys() & wanted):  # before new ones ask at the old pace
+                place = self._places[domain]
+                if self._terms(place) != before[domain]:
+                    await self._end(supervisor, domain)
+                    anew = attrs.evolve(place, mailbox=Mailbox(MailboxSpec(capacity=ASKS_WAITING)))
+                    self._places[domain] = anew
+                    found.append(anew)
+            for place in found:
+                await self._begin(supervisor, place)
+
+    def _terms(self, place: Place) -> tuple[frozenset[SourceName], int]:
+        """Return what the actor of a place was made with."""
+        return place.sources, self._sharing(place)
+
+    async def _begin(self, supervisor: Supervisor, place: Place) -> None:
+        try:
+            await supervisor.start_child(self._spec_of(place))
+        except StartError:
+            del self._places[place.domain]  # said by the supervisor; tried again next time
+
+    async def _end(self, supervisor: Supervisor, domain: Domain) -> None:
+        await supervisor.terminate_child(domain)
+        await supervisor.delete_child(domain)
 
     async def _read(self) -> tuple[DomainView, ...]:
         """Ask every domain how it stands; one that restarts just now is left out."""

@@ -27,6 +27,7 @@ from jobping.store.gates import Gates
 R = TypeVar("R")
 
 EXCHANGE_WITHIN_S: Final = 30.0  # design/gate.md section 9
+SAVE_WITHIN_S: Final = 2.0  # what the site asked for is stored, also while a stop cuts the poll off
 
 
 @attrs.define(kw_only=True)
@@ -97,6 +98,7 @@ class DomainGate:
             StoreError: The row could not be written; nothing was sent.
         """
         while True:
+            await self.work.begin()
             await self._wait_for_turn()
             async with self.fetcher.exchange(request, hosts=hosts) as exchange:
                 permit = self._admit()
@@ -151,7 +153,8 @@ class DomainGate:
         finally:
             urgent = self._end(permit, outcome, sent=exchange.sent)
         if urgent:
-            await self.save()
+            with trio.move_on_after(SAVE_WITHIN_S, shield=True):
+                await self.save()
         if failed is not None:
             raise failed
         return result

@@ -106,6 +106,7 @@ class Scraper:
         """Poll what is due, the longest unpolled board first; a pass over all of it is a cycle."""
         good: bool | None = None
         while True:
+            await self.work.begin()
             row, next_at = await self._longest_due()
             if row is not None:
                 health = await self._poll(row)

@@ -16,6 +16,12 @@ class Work:
     _stopping: bool = attrs.field(default=False, init=False)
     _waiting: bool = attrs.field(default=False, init=False)
 
+    async def begin(self) -> None:
+        """Go on unless a stop was asked for; then no further work begins."""
+        if self._stopping:
+            self.scope.cancel()
+        await trio.lowlevel.checkpoint()
+
     async def wait_until(self, moment: float) -> None:
         """Wait until a moment of Trio's clock; a stop ends this and all further work."""
         if self._stopping:
