@@ -259,6 +259,12 @@ class _Ready:
         """Say it."""
         self.say()
 
+    def alive(self) -> None:
+        """Take no notice: nobody waits for a sign of life."""
+
+    def status(self, text: str) -> None:
+        """Take no notice: the log says it."""
+
     def extend(self, seconds: float) -> None:
         """Take no notice: nobody counts the start's time."""
 

@@ -86,6 +86,8 @@ EVENTS: tuple[EventType, ...] = (
            "Messages found their receiver gone; the database still holds the work."),
     _event("mailbox.filled", "warning", "child depth capacity",
            "A part gets more than it can do; its senders wait."),
+    _event("health.changed", "info", "state before children loop_lag_s",
+           "The daemon as a whole fares better or worse; an error while a part of it hangs."),
     # polls
     _event("scraper.polled", "info",
            "domain source board tier outcome fault why duration_s limiter_wait_s pages"

@@ -5,16 +5,18 @@ an `ExitPolicy` judges its ends, `run_daemon` makes a Unix daemon of it. The pub
 of this module and of `supervisors.testing`.
 """
 
+from supervisors._actor import Actor, actor, startable
 from supervisors._backoff import Backoff
 from supervisors._child import (
     BRUTAL_KILL,
     AnyChildSpec,
+    AutoShutdown,
     BrutalKill,
     Restart,
     StopOrder,
     Strategy,
 )
-from supervisors._context import Context, Delivery, Inbox
+from supervisors._context import Context, Delivery, Inbox, Restarted, Terminated, Watch
 from supervisors._daemon import Notifier, run_daemon
 from supervisors._events import (
     ChildExited,
@@ -23,14 +25,16 @@ from supervisors._events import (
     DeadLetter,
     DeadLetterCause,
     Event,
+    HealthChanged,
     Hook,
     LimitExceeded,
     MailboxHigh,
     RestartScheduled,
     StopTimedOut,
 )
+from supervisors._health import Health
 from supervisors._intensity import Intensity
-from supervisors._mailbox import Drain, MailboxSpec, MailboxStatistics, OnRestart, Overflow
+from supervisors._mailbox import Drain, MailboxSpec, MailboxStatistics, Overflow
 from supervisors._policy import (
     Abandon,
     Escalate,
@@ -44,7 +48,7 @@ from supervisors._policy import (
 from supervisors._ref import Ask, Mailbox, Ref
 from supervisors._snapshot import ChildSnapshot, Counts, StoppedChild, StopReport, TreeSnapshot
 from supervisors._specs import ActorFunction, ChildSpec, SupervisorSpec
-from supervisors._states import ChildState, Exit, ExitKind, Phase
+from supervisors._states import ChildState, Exit, ExitKind, HealthState, Phase
 from supervisors._supervisor import Supervisor
 from supervisors.errors import (
     ActorError,
@@ -65,6 +69,7 @@ from supervisors.errors import (
 __all__ = [
     "BRUTAL_KILL",
     "Abandon",
+    "Actor",
     "ActorError",
     "ActorFunction",
     "ActorStopped",
@@ -72,6 +77,7 @@ __all__ = [
     "Ask",
     "AskCycle",
     "AskTimeout",
+    "AutoShutdown",
     "Backoff",
     "BrutalKill",
     "ChildExited",
@@ -92,6 +98,9 @@ __all__ = [
     "Exit",
     "ExitKind",
     "ExitPolicy",
+    "Health",
+    "HealthChanged",
+    "HealthState",
     "Hook",
     "IgnoreStart",
     "Inbox",
@@ -105,7 +114,6 @@ __all__ = [
     "NoSuchChild",
     "Notifier",
     "OnLimit",
-    "OnRestart",
     "Overflow",
     "Phase",
     "Ref",
@@ -115,6 +123,7 @@ __all__ = [
     "RestartLimitExceeded",
     "RestartPolicy",
     "RestartScheduled",
+    "Restarted",
     "StartError",
     "StopActor",
     "StopOrder",
@@ -126,7 +135,11 @@ __all__ = [
     "Supervisor",
     "SupervisorSpec",
     "SupervisorStopping",
+    "Terminated",
     "TreeSnapshot",
     "Verdict",
+    "Watch",
+    "actor",
     "run_daemon",
+    "startable",
 ]

@@ -12,8 +12,8 @@ import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from supervisors._events import DeadLetter, DeadLetterCause, Hook, MailboxHigh, ignore_event
-from supervisors._mailbox import Drain, MailboxStatistics, OnRestart, Overflow
-from supervisors._states import ChildState, Exit, ExitKind
+from supervisors._mailbox import Drain, MailboxSpec, MailboxStatistics, Overflow
+from supervisors._states import ChildState, Exit
 from supervisors.errors import ActorError, ActorStopped, MailboxFull, SupervisionError
 
 
@@ -69,14 +69,19 @@ class ReplySlot:
 
 
 class Envelope:
-    """A message on its way, with the slot of its asker and those who wait for that asker."""
+    """A message on its way, with the slot of its asker and those who wait for that asker.
 
-    __slots__ = ("chain", "is_refused", "message", "slot")
+    Attributes:
+        crashes: How often it was in hand at a crash.
+    """
+
+    __slots__ = ("chain", "crashes", "is_refused", "message", "slot")
 
     def __init__(self, message: object, slot: ReplySlot | None, chain: tuple["Box", ...]) -> None:
         self.message = message
         self.slot = slot
         self.chain = chain
+        self.crashes = 0
         self.is_refused = False
 
     def is_expired(self) -> bool:
@@ -89,16 +94,6 @@ class Envelope:
         return type(self.message).__qualname__
 
 
-class _End:
-    """The final end that some wait for."""
-
-    __slots__ = ("event", "exit")
-
-    def __init__(self) -> None:
-        self.event = trio.Event()
-        self.exit = Exit(kind=ExitKind.SHUTDOWN)
-
-
 asked_through: ContextVar[tuple["Box", ...]] = ContextVar("asked_through", default=())
 """The actors that wait for an answer of this task, itself last: what makes a cycle visible."""
 
@@ -106,69 +101,67 @@ asked_through: ContextVar[tuple["Box", ...]] = ContextVar("asked_through", defau
 class Box:
     """One mailbox, over all incarnations of its actor.
 
+    What few mailboxes ever need is made when they need it: there may be many idle ones.
+
     Attributes:
         path: The actor's path, once a supervisor has bound the box.
         emit: Where events go.
         state: What the actor is doing.
+        incarnation: The number of the run that has it; 0 before the first.
+        runs: How often a run began.
         final: The end of the actor; None while messages are taken or may be taken again.
+        ends: How often it ended for good, for it may be started again by request.
+        last_end: The latest of these ends.
     """
 
     __slots__ = (
-        "_capacity",
-        "_drain",
-        "_ended",
+        "_changed",
         "_is_closing",
         "_is_halted",
         "_is_high",
         "_key",
         "_keyed",
-        "_on_restart",
         "_open_asks",
-        "_overflow",
         "_queue",
         "_receiver",
         "_senders",
+        "_spec",
         "alone",
         "dead_letters",
         "emit",
+        "ends",
         "final",
         "in_hand",
+        "incarnation",
+        "last_end",
         "late_replies",
         "path",
         "peak",
         "processed",
         "rejected",
+        "runs",
         "sent",
         "state",
     )
 
-    def __init__(
-        self,
-        *,
-        capacity: int,
-        overflow: Overflow,
-        key: Callable[[object], Hashable] | None,
-        on_restart: OnRestart,
-        drain: Drain,
-    ) -> None:
-        self._capacity = capacity
-        self._overflow = overflow
+    def __init__(self, spec: MailboxSpec[object], key: Callable[[object], Hashable] | None) -> None:
+        self._spec = spec
         self._key = key
-        self._on_restart = on_restart
-        self._drain = drain
+        self._keyed: dict[Hashable, Envelope] | None = None if key is None else {}
         self._queue: deque[Envelope] = deque()
-        self._keyed: dict[Hashable, Envelope] = {}
-        self._senders: dict[Task, Envelope] = {}
+        self._senders: dict[Task, Envelope] | None = None
         self._receiver: Task | None = None
-        self._open_asks: set[ReplySlot] = set()
+        self._open_asks: set[ReplySlot] | None = None
+        self._changed: trio.Event | None = None
         self._is_halted = False
         self._is_closing = False
         self._is_high = False
-        self._ended: _End | None = None
         self.path = ""
         self.emit: Hook = ignore_event
         self.state = ChildState.DOWN
+        self.incarnation = self.runs = self.ends = 0
         self.final: Exit | None = None
+        self.last_end: Exit | None = None
         self.in_hand: Envelope | None = None
         self.alone: tuple[Box, ...] = (self,)
         self.sent = self.processed = self.rejected = self.dead_letters = 0
@@ -178,57 +171,50 @@ class Box:
 
     def tell(self, envelope: Envelope) -> None:
         """Take the message now or raise MailboxFull or ActorStopped."""
-        if not self._offer(envelope):
+        if not self.offer(envelope):
             raise self._reject()
 
-    async def put(self, envelope: Envelope) -> None:
+    def offer(self, envelope: Envelope) -> bool:
+        """Take the message now, raise as `tell` does, or say that it has to wait for room."""
+        if self._is_closing or self.final is not None:
+            self.sent += 1
+            self.rejected += 1
+            raise ActorStopped(self.path)
+        if self._keyed is not None and self._coalesce(envelope):
+            return True
+        if len(self._queue) < self._spec.capacity:
+            self._accept(envelope)
+            return True
+        if self._spec.overflow is Overflow.REJECT:
+            raise self._reject()
+        return False
+
+    async def wait_for_room(self, envelope: Envelope) -> None:
         """Take the message as soon as there is room; raise ActorStopped if that never comes."""
-        if self._offer(envelope):
-            return
         task = trio.lowlevel.current_task()
-        self._senders[task] = envelope
+        if self._senders is None:
+            self._senders = {}
+        senders = self._senders
+        senders[task] = envelope
 
         def abort(raise_cancel: RaiseCancelT) -> Abort:
-            del self._senders[task]
+            del senders[task]
             return Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
         if envelope.is_refused:
             raise ActorStopped(self.path)
 
-    def _offer(self, envelope: Envelope) -> bool:
-        if self._is_closing or self.final is not None:
-            self.sent += 1
-            self.rejected += 1
-            raise ActorStopped(self.path)
-        if self._key is not None and self._coalesce(envelope, self._key(envelope.message)):
-            return True
-        if len(self._queue) < self._capacity:
-            self._accept(envelope)
-            return True
-        return self._overflows(envelope)
-
-    def _overflows(self, envelope: Envelope) -> bool:
-        match self._overflow:
-            case Overflow.BLOCK | Overflow.COALESCE:
-                return False
-            case Overflow.REJECT:
-                raise self._reject()
-            case Overflow.DROP_OLDEST:
-                self._bury([self._queue.popleft()], DeadLetterCause.DROPPED)
-                self._accept(envelope)
-            case Overflow.DROP_NEWEST:
-                self.sent += 1
-                self._bury([envelope], DeadLetterCause.DROPPED)
-        return True
-
     def _reject(self) -> MailboxFull:
         self.sent += 1
         self.rejected += 1
         return MailboxFull(self.path, self.state)
 
-    def _coalesce(self, envelope: Envelope, key: Hashable) -> bool:
-        queued = self._keyed.get(key)
+    def _key_of(self, envelope: Envelope) -> Hashable:
+        return None if self._key is None else self._key(envelope.message)
+
+    def _coalesce(self, envelope: Envelope) -> bool:
+        queued = None if self._keyed is None else self._keyed.get(self._key_of(envelope))
         if queued is None:
             return False
         self.sent += 1
@@ -237,20 +223,22 @@ class Box:
             queued.slot.fail(MailboxFull(self.path, self.state))
         queued.message, queued.slot = envelope.message, envelope.slot
         queued.chain = envelope.chain
+        queued.crashes = 0
         return True
 
     def _accept(self, envelope: Envelope) -> None:
         queue = self._queue
         queue.append(envelope)
         self.sent += 1
-        if self._key is not None:
-            self._keyed[self._key(envelope.message)] = envelope
+        if self._keyed is not None:
+            self._keyed[self._key_of(envelope)] = envelope
         depth = len(queue)
         if depth > self.peak:
             self.peak = depth
-        if depth * 5 >= self._capacity * 4 and not self._is_high:
+        capacity = self._spec.capacity
+        if depth * 5 >= capacity * 4 and not self._is_high:
             self._is_high = True
-            self.emit(MailboxHigh(path=self.path, depth=depth, capacity=self._capacity))
+            self.emit(MailboxHigh(path=self.path, depth=depth, capacity=capacity))
         self._wake_receiver()
 
     # The side of the actor
@@ -260,7 +248,7 @@ class Box:
         if self._receiver is not None:
             raise trio.BusyResourceError(f"two tasks receive from the mailbox of {self.path}")
         self.settle()
-        if self._queue or self._is_over():
+        if self._queue or self._is_halted:
             await trio.lowlevel.checkpoint()
         while not self._is_over():
             envelope = self._pop()
@@ -278,23 +266,26 @@ class Box:
 
     def reply(self, slot: ReplySlot, value: object) -> None:
         """Answer an ask of this incarnation."""
-        self._open_asks.discard(slot)
+        if self._open_asks is not None:
+            self._open_asks.discard(slot)
         if not slot.answer(value):
             self.late_replies += 1
 
     def _is_over(self) -> bool:
         if not self._is_halted:
             return False
-        return not (self._is_closing and self._drain is Drain.ALL and self._queue)
+        return not (self._is_closing and self._spec.drain is Drain.ALL and self._queue)
 
     def _pop(self) -> Envelope | None:
         while self._queue:
             envelope = self._remove_first()
             if envelope.is_expired():
-                self._bury([envelope], DeadLetterCause.EXPIRED, fail=False)
+                self._bury([envelope], DeadLetterCause.EXPIRED)
                 continue
             self.in_hand = envelope
             if envelope.slot is not None:
+                if self._open_asks is None:
+                    self._open_asks = set()
                 self._open_asks.add(envelope.slot)
             asked_through.set((*envelope.chain, self) if envelope.chain else self.alone)
             return envelope
@@ -302,11 +293,11 @@ class Box:
 
     def _remove_first(self) -> Envelope:
         envelope = self._queue.popleft()
-        if self._key is not None:
-            self._keyed.pop(self._key(envelope.message), None)
-        if self._is_high and len(self._queue) * 2 <= self._capacity:
+        if self._keyed is not None:
+            self._keyed.pop(self._key_of(envelope), None)
+        if self._is_high and len(self._queue) * 2 <= self._spec.capacity:
             self._is_high = False
-        if self._senders:
+        if self._senders and len(self._queue) < self._spec.capacity:
             task = next(iter(self._senders))
             self._accept(self._senders.pop(task))
             trio.lowlevel.reschedule(task)
@@ -323,10 +314,13 @@ class Box:
 
     # The side of the supervisor
 
-    def open(self) -> None:
+    def open(self, incarnation: int) -> None:
         """Begin an incarnation: messages are taken again, also after a final end."""
         self._is_halted = self._is_closing = False
         self.final = None
+        self.incarnation = incarnation
+        self.runs += 1
+        self._announce()
 
     def halt(self) -> None:
         """Let the actor end after the message in hand; senders notice nothing."""
@@ -339,59 +333,89 @@ class Box:
         self._refuse_senders()
         self.halt()
 
-    def end(self, error: Exception | None) -> str | None:
-        """End an incarnation: its open asks fail, the message in hand is lost if it crashed.
+    def end(self, error: Exception | None, *, is_lost: bool) -> str | None:
+        """End an incarnation: its open asks fail.
+
+        Args:
+            error: What it crashed with.
+            is_lost: Whether the message in hand was left unfinished: it comes back or is dead.
 
         Returns:
-            The type of the message in hand at a crash.
+            The type of the message that was lost.
         """
-        lost = None
-        if error is not None and self.in_hand is not None:
-            lost = self.in_hand.name()
-            self._bury([self.in_hand], DeadLetterCause.CRASHED, fail=False)
+        lost = self.in_hand if is_lost else None
+        if lost is not None:
             self.in_hand = None
+            self._return_or_bury(lost)
         self.settle()
-        asks, self._open_asks = self._open_asks, set()
-        for slot in asks:
-            if error is None:
-                slot.fail(ActorStopped(self.path))
-            else:
+        asks, self._open_asks = self._open_asks, None
+        for slot in asks or ():
+            failure: SupervisionError = ActorStopped(self.path)
+            if error is not None:
                 failure = ActorError(self.path)
                 failure.__cause__ = error
-                slot.fail(failure)
-        return lost
+            slot.fail(failure)
+        return None if lost is None else lost.name()
+
+    def _return_or_bury(self, envelope: Envelope) -> None:
+        envelope.crashes += 1
+        if envelope.slot is not None or envelope.crashes >= self._spec.poison_after:
+            self._bury([envelope], DeadLetterCause.CRASHED)
+        elif self._keyed is not None and self._key_of(envelope) in self._keyed:
+            self._bury([envelope], DeadLetterCause.REPLACED)
+        else:
+            self._queue.appendleft(envelope)
+            if self._keyed is not None:
+                self._keyed[self._key_of(envelope)] = envelope
 
     def interrupt(self) -> None:
         """End an incarnation that was cancelled from outside: what it had in hand is lost."""
         if self.in_hand is not None:
             self._bury([self.in_hand], DeadLetterCause.STOPPED)
             self.in_hand = None
-        self.end(None)
-
-    def prepare_restart(self) -> None:
-        """Do with the queue what `on_restart` says."""
-        if self._on_restart is OnRestart.DROP:
-            self._bury_queue(DeadLetterCause.RESTARTED)
+        self.end(None, is_lost=False)
 
     def close(self, exit: Exit) -> None:
         """End the actor for good: queued asks fail, the rest become dead letters."""
-        self.final = exit
+        self.final = self.last_end = exit
+        self.ends += 1
         self._refuse_senders()
-        self._bury_queue(DeadLetterCause.STOPPED)
-        if self._ended is not None:
-            self._ended.exit = exit
-            self._ended.event.set()
-            self._ended = None
+        queue, self._queue = self._queue, deque()
+        if self._keyed is not None:
+            self._keyed.clear()
+        self._is_high = False
+        for envelope in queue:
+            if envelope.slot is not None:
+                envelope.slot.fail(ActorStopped(self.path))
+        self._bury(queue, DeadLetterCause.STOPPED)
+        self._announce()
 
-    async def wait_closed(self) -> Exit:
-        """Wait for the actor's final end; that of now, should it be started again by request."""
-        if self.final is not None:
-            return self.final
-        if self._ended is None:
-            self._ended = _End()
-        end = self._ended
-        await end.event.wait()
-        return end.exit
+    def _refuse_senders(self) -> None:
+        senders, self._senders = self._senders or {}, None
+        for task, envelope in senders.items():
+            envelope.is_refused = True
+            self.sent += 1
+            self.rejected += 1
+            trio.lowlevel.reschedule(task)
+
+    def _bury(self, letters: Iterable[Envelope], cause: DeadLetterCause) -> None:
+        names = Counter(envelope.name() for envelope in letters)
+        self.dead_letters += names.total()
+        for name, count in names.items():
+            self.emit(DeadLetter(path=self.path, cause=cause, message=name, count=count))
+
+    # The side of those who look
+
+    async def wait_changed(self) -> None:
+        """Wait until a run begins or the actor ends for good."""
+        if self._changed is None:
+            self._changed = trio.Event()
+        await self._changed.wait()
+
+    def _announce(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def depth(self) -> int:
         """Return how many messages wait."""
@@ -407,37 +431,6 @@ class Box:
             queued=len(self._queue) + (self.in_hand is not None),
             depth=len(self._queue),
             peak=self.peak,
-            capacity=self._capacity,
+            capacity=self._spec.capacity,
             late_replies=self.late_replies,
         )
-
-    def _refuse_senders(self) -> None:
-        senders, self._senders = self._senders, {}
-        for task, envelope in senders.items():
-            envelope.is_refused = True
-            self.sent += 1
-            self.rejected += 1
-            trio.lowlevel.reschedule(task)
-
-    def _bury_queue(self, cause: DeadLetterCause) -> None:
-        queue, self._queue = self._queue, deque()
-        self._keyed.clear()
-        self._is_high = False
-        self._bury(queue, cause)
-
-    def _bury(
-        self, letters: Iterable[Envelope], cause: DeadLetterCause, *, fail: bool = True
-    ) -> None:
-        names: Counter[str] = Counter()
-        for envelope in letters:
-            names[envelope.name()] += 1
-            if fail and envelope.slot is not None:
-                envelope.slot.fail(self._failure(cause))
-        self.dead_letters += names.total()
-        for name, count in names.items():
-            self.emit(DeadLetter(path=self.path, cause=cause, message=name, count=count))
-
-    def _failure(self, cause: DeadLetterCause) -> SupervisionError:
-        if cause is DeadLetterCause.DROPPED:
-            return MailboxFull(self.path, self.state)
-        return ActorStopped(self.path)

@@ -24,11 +24,24 @@ class Restart(enum.Enum):
 
 
 class Strategy(enum.Enum):
-    """Who restarts with a child: nobody, those started after it, or all."""
+    """Who restarts with a child: nobody, those started after it, or all.
+
+    SIMPLE_ONE_FOR_ONE is for dynamic children: none at the start, each added by `start_child` under
+    its spec's id with a number, forgotten when it ends for good; they stop all at once.
+    """
 
     ONE_FOR_ONE = "one_for_one"
     REST_FOR_ONE = "rest_for_one"
     ONE_FOR_ALL = "one_for_all"
+    SIMPLE_ONE_FOR_ONE = "simple_one_for_one"
+
+
+class AutoShutdown(enum.Enum):
+    """Whether a supervisor ends when a significant child, or the last of them, ends for good."""
+
+    NEVER = "never"
+    ANY_SIGNIFICANT = "any_significant"
+    ALL_SIGNIFICANT = "all_significant"
 
 
 class StopOrder(enum.Enum):
@@ -67,6 +80,10 @@ class AnyChildSpec(abc.ABC):
 
     Attributes:
         id: Its name among its siblings.
+        significant: Whether its end for good counts for the supervisor's `auto_shutdown`.
+        critical: Whether the daemon counts as hung while this child is stalled or stuck.
+        max_idle: Seconds it may go without progress before it is killed and its policy asked;
+            None: it is not watched.
         start_timeout: Seconds until `ctx.started()` must have been called; may be math.inf.
         stop_timeout: Seconds between the request to stop and the cancellation. math.inf is bounded
             by the grace period; BRUTAL_KILL cancels without asking.
@@ -77,6 +94,9 @@ class AnyChildSpec(abc.ABC):
 
     id: str
     restart: Restart = Restart.PERMANENT
+    significant: bool = False
+    critical: bool = True
+    max_idle: float | None = None
     start_timeout: float = 15.0
     stop_timeout: float | BrutalKill = 5.0
     kill_timeout: float | None = None
@@ -89,6 +109,12 @@ class AnyChildSpec(abc.ABC):
         if not self.id:
             raise ValueError("a child needs an id")
         check_type("restart", self.restart, Restart)
+        check_type("significant", self.significant, bool)
+        check_type("critical", self.critical, bool)
+        if self.significant and self.restart is Restart.PERMANENT:
+            raise ValueError(f"{self.id} is permanent and never ends for good: not significant")
+        if self.max_idle is not None and not 0 < self.max_idle < math.inf:
+            raise ValueError(f"max_idle must be positive seconds, got {self.max_idle!r}")
         check_seconds("start_timeout", self.start_timeout)
         if not isinstance(self.stop_timeout, BrutalKill):
             check_seconds("stop_timeout", self.stop_timeout)

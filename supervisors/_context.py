@@ -1,13 +1,16 @@
-"""What an actor is given: its mailbox's receiving end and the two moments it shares with others."""
+"""What an actor is given: its mailbox's receiving end and the moments it shares with others."""
 
-from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, Never, TypeAlias, TypeVar, cast
 
 import attrs
 import trio
 
 from supervisors._box import Box, Envelope
 from supervisors._ref import Ref
+from supervisors._states import Exit, ExitKind
 
 M = TypeVar("M")
 
@@ -17,16 +20,35 @@ class Running:
     """One incarnation as its actor sees it, before the message types are put on.
 
     Attributes:
-        on_ready: Called once, when the actor says that it is ready.
+        number: Of the incarnation, from 1.
+        stop_patience: Seconds between the request to stop and the cancellation.
         progressed_at: Trio's time of the last progress.
+        busy_until: Before that moment no progress is expected.
     """
 
     box: Box
     number: int
-    on_ready: Callable[[], None]
-    stop_requested: trio.Event = attrs.field(factory=trio.Event)
+    stop_patience: float = 5.0
+    is_stop_asked: bool = False
     is_ready: bool = False
     progressed_at: float = attrs.field(factory=trio.current_time)
+    busy_until: float = -math.inf
+    _stop_requested: trio.Event | None = None
+
+    @property
+    def stop_requested(self) -> trio.Event:
+        """What is set when the actor shall end; made when it is first looked at."""
+        if self._stop_requested is None:
+            self._stop_requested = trio.Event()
+            if self.is_stop_asked:
+                self._stop_requested.set()
+        return self._stop_requested
+
+    def ask_to_stop(self) -> None:
+        """Set the event that the actor watches."""
+        self.is_stop_asked = True
+        if self._stop_requested is not None:
+            self._stop_requested.set()
 
     def started(self) -> None:
         """Report readiness, exactly once."""
@@ -35,9 +57,8 @@ class Running:
         self.is_ready = True
         self.on_ready()
 
-    def beat(self) -> None:
-        """Note progress."""
-        self.progressed_at = trio.current_time()
+    def on_ready(self) -> None:
+        """Tell whoever supervises the incarnation that it is ready."""
 
 
 class Delivery(Generic[M]):
@@ -90,24 +111,89 @@ class Inbox(Generic[M]):
         return Delivery(running.box, envelope)
 
 
+@attrs.frozen(kw_only=True)
+class Restarted:
+    """The watched actor runs anew: whatever it was told before may be lost.
+
+    Attributes:
+        incarnation: The number of that run; 1 again where a supervisor above restarted.
+    """
+
+    incarnation: int
+
+
+@attrs.frozen(kw_only=True)
+class Terminated:
+    """The watched actor has ended for good."""
+
+    exit: Exit
+
+
+Change: TypeAlias = Restarted | Terminated
+
+
+class Watch:
+    """The restarts of another actor and its end; several restarts in a row show as the last."""
+
+    __slots__ = ("_box", "_ends", "_is_over", "_runs")
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._runs = box.runs
+        self._ends = box.ends
+        self._is_over = False
+
+    def __aiter__(self) -> "Watch":
+        return self
+
+    async def __anext__(self) -> Change:
+        await trio.lowlevel.checkpoint()
+        if self._is_over:
+            raise StopAsyncIteration
+        box = self._box
+        while box.runs <= max(1, self._runs) and box.ends == self._ends and box.final is None:
+            await box.wait_changed()
+        if box.final is None and box.ends == self._ends:
+            self._runs = box.runs
+            return Restarted(incarnation=box.incarnation)
+        self._is_over = True
+        return Terminated(exit=box.last_end or Exit(kind=ExitKind.SHUTDOWN))
+
+
 class Context(Generic[M]):
     """What one incarnation of an actor works with.
 
     Attributes:
         ref: The actor's own sending end, to hand out.
-        path: Where it stands in the tree, `root/ingest` for instance.
-        incarnation: 1 for the first run; one more for each start.
-        stop_requested: Set when the actor shall end; `stop_timeout` seconds later it is cancelled.
         inbox: Its messages.
     """
+
+    __slots__ = ("_running", "inbox", "ref")
 
     def __init__(self, running: Running) -> None:
         self._running = running
         self.ref: Ref[M] = Ref(running.box)
-        self.path: str = running.box.path
-        self.incarnation: int = running.number
-        self.stop_requested: trio.Event = running.stop_requested
         self.inbox: Inbox[M] = Inbox(running)
+
+    @property
+    def path(self) -> str:
+        """Where the actor stands in the tree, `root/ingest` for instance."""
+        return self._running.box.path
+
+    @property
+    def incarnation(self) -> int:
+        """1 for the first run; one more for each start."""
+        return self._running.number
+
+    @property
+    def stop_requested(self) -> trio.Event:
+        """Set when the actor shall end; `stop_timeout` seconds later it is cancelled."""
+        return self._running.stop_requested
+
+    @property
+    def stop_timeout(self) -> float:
+        """The seconds the actor has to end by itself once it is asked to."""
+        return self._running.stop_patience
 
     def started(self) -> None:
         """Say that the actor is ready: the next child may start.
@@ -119,4 +205,23 @@ class Context(Generic[M]):
 
     def beat(self) -> None:
         """Say that the actor made progress; taking a message says so too."""
-        self._running.beat()
+        self._running.progressed_at = trio.current_time()
+
+    @contextmanager
+    def busy(self, until: float) -> Iterator[None]:
+        """Promise one long job: no progress is expected within it before that moment.
+
+        Args:
+            until: Trio's time.
+        """
+        running = self._running
+        before, running.busy_until = running.busy_until, until
+        try:
+            yield
+        finally:
+            running.busy_until = before
+            self.beat()
+
+    def watch(self, other: Ref[Never]) -> Watch:
+        """Return an iterator over what becomes of another actor from now on."""
+        return Watch(other.box)

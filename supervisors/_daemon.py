@@ -9,8 +9,10 @@ from typing import Protocol
 
 import trio
 
-from supervisors._events import ChildStarted, Event
-from supervisors._supervisor import OnReady, Supervisor
+from supervisors._actor import OnReady
+from supervisors._events import ChildStarted, Event, HealthChanged
+from supervisors._states import HealthState
+from supervisors._supervisor import Supervisor
 from supervisors._watchdog import EXIT_STUCK, Watchdog
 from supervisors.errors import RestartLimitExceeded, StartError
 
@@ -23,6 +25,14 @@ _START_EXTENSION = 30.0  # seconds asked for when one more child is ready: twice
 
 class Notifier(Protocol):
     """Whoever wants to know how the daemon fares: systemd, for instance."""
+
+    def alive(self) -> None:
+        """Say that the loop turns and every critical child makes progress."""
+        ...
+
+    def status(self, text: str) -> None:
+        """Say in a line how the tree fares; called when that has changed."""
+        ...
 
     def ready(self) -> None:
         """Say that every child is ready."""
@@ -38,6 +48,12 @@ class Notifier(Protocol):
 
 
 class _Silence:
+    def alive(self) -> None:
+        pass
+
+    def status(self, text: str) -> None:
+        pass
+
     def ready(self) -> None:
         pass
 
@@ -57,11 +73,14 @@ class _Daemon:
         notifier: Notifier,
         grace_period: float,
         on_signal: Mapping[Signals, Callable[[], None]],
+        heartbeat: float,
     ) -> None:
         self._root = root
         self._notifier = notifier
         self._grace_period = grace_period
         self._on_signal = on_signal
+        self._heartbeat = heartbeat
+        self._health = HealthState.OK
         self._everything = trio.CancelScope()
         self._signals = 0
         self._is_ready = False
@@ -71,7 +90,7 @@ class _Daemon:
         self._root.observe(self._extend)
         try:
             with self._everything:
-                await self._root.run(task_status=OnReady(self._say_ready))
+                await self._root.run(task_status=OnReady(lambda _: self._say_ready()))
         except (StartError, RestartLimitExceeded):
             return EXIT_GAVE_UP
         if not self._everything.cancelled_caught:
@@ -90,6 +109,27 @@ class _Daemon:
                 self._drain(name.name)
             else:
                 self._everything.cancel(reason=f"second signal: {name.name}")
+
+    async def beat(self) -> None:
+        """Look at the tree at every heartbeat, on the loop: a hung loop shall look hung."""
+        due = trio.current_time() + self._heartbeat
+        while True:
+            await trio.sleep_until(due)
+            lag = trio.current_time() - due
+            due += lag + self._heartbeat
+            if self._is_ready:
+                self._look(lag)
+
+    def _look(self, lag: float) -> None:
+        health = self._root.health(loop_lag=lag)
+        if health.state is not self._health:
+            before, self._health = self._health, health.state
+            self._root.publish(
+                HealthChanged(before=before, after=health.state, paths=health.paths, loop_lag=lag)
+            )
+            self._notifier.status(" ".join((health.state.value, *health.paths)))
+        if health.state is not HealthState.STALLED and lag < self._heartbeat:
+            self._notifier.alive()
 
     def _drain(self, reason: str) -> None:
         self._notifier.stopping()
@@ -112,6 +152,7 @@ async def run_daemon(
     signals: Sequence[Signals] = (SIGTERM, SIGINT),
     notifier: Notifier | None = None,
     on_signal: Mapping[Signals, Callable[[], None]] = MappingProxyType({}),
+    heartbeat: float = 15.0,
 ) -> int:
     """Run a tree until it ends by itself or is told to by signals, which work from the first step.
 
@@ -123,16 +164,19 @@ async def run_daemon(
         signals: Those that stop the daemon; SIGINT raises no KeyboardInterrupt then.
         notifier: Told of readiness and of the stop.
         on_signal: What to call at other signals, on the loop, between two steps.
+        heartbeat: Seconds between two looks at the tree; the notifier hears `alive` after each that
+            came in time and found every critical child making progress.
 
     Returns:
         0: it ended in order. 1: the second signal cut it short. 70: the root gave up, could not
         start, or the grace period ran out.
     """
-    daemon = _Daemon(root, notifier or _Silence(), grace_period, on_signal)
+    daemon = _Daemon(root, notifier or _Silence(), grace_period, on_signal, heartbeat)
     watchdog = Watchdog(grace_period)
     with trio.open_signal_receiver(*signals, *on_signal) as received, _counted(signals, watchdog):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(daemon.listen, received)
+            nursery.start_soon(daemon.beat)
             code = await daemon.run()
             nursery.cancel_scope.cancel()
     return code

@@ -9,14 +9,12 @@ import math
 from random import Random
 from typing import assert_never
 
-import attrs
-
 from supervisors import _requests
-from supervisors._child import AnyChildSpec, Restart
+from supervisors._child import AutoShutdown, Restart
 from supervisors._draft import Draft
 from supervisors._events import ChildExited, ChildReplaced, ChildStarted, LimitExceeded
 from supervisors._intensity import Window
-from supervisors._plan import advance, cancel, end_tree, schedule_restart
+from supervisors._plan import advance, cancel, end_tree, schedule_restart, shut_down
 from supervisors._policy import Abandon, Escalate, ReplaceChild, RestartChild
 from supervisors._specs import SupervisorSpec
 from supervisors._states import ChildState, Phase
@@ -36,6 +34,7 @@ from supervisors._table import (
     Ready,
     ReportStuck,
     Stage,
+    Stalled,
     StartAgain,
     StartFailed,
     StopAll,
@@ -51,19 +50,15 @@ def make_table(spec: SupervisorSpec, path: str, *, is_root: bool) -> Table:
     """Return the table of a supervisor that has not begun."""
     return Table(
         path=path,
-        strategy=spec.strategy,
-        intensity=spec.intensity,
-        backoff=spec.backoff,
-        stop_order=spec.stop_order,
-        max_starting=spec.max_starting,
+        spec=spec,
+        is_root=is_root,
+        is_final=is_root,
         window=Window(intensity=spec.intensity),
         children={
             child.id: _requests.new_child(child, position, Origin.INITIAL)
             for position, child in enumerate(spec.children)
         },
         next_position=len(spec.children),
-        is_root=is_root,
-        is_final=is_root,
     )
 
 
@@ -82,24 +77,26 @@ def decide(
     """
     draft = Draft(table, now, rng)
     _apply(draft, happening)
-    if not any(isinstance(action, Consult) for action in draft.actions):
+    if not (draft.actions and isinstance(draft.actions[-1], Consult)):
         advance(draft)
-    return draft.freeze(), tuple(draft.actions)
+    return draft.table, tuple(draft.actions)
 
 
 def _apply(draft: Draft, happening: Happening) -> None:
     match happening:
-        case Begin():
-            for child in draft.table.children.values():
-                draft.put(attrs.evolve(child, state=ChildState.RESTARTING))
-        case Ready():
-            _on_ready(draft, happening)
         case Ended():
             _on_ended(draft, happening)
         case Judged():
             _on_judged(draft, happening)
+        case Ready():
+            _on_ready(draft, happening)
         case Tick():
             _on_tick(draft)
+        case Begin():
+            for child in draft.edit_all():
+                draft.move(child, ChildState.RESTARTING)
+        case Stalled():
+            _on_stalled(draft, happening)
         case StopAll(reason=reason, deadline=deadline, is_final=is_final):
             end_tree(draft, Stopped(reason=reason), deadline=deadline, is_final=is_final)
         case AddChild() | TerminateChild() | StartAgain() | DeleteChild():
@@ -109,55 +106,62 @@ def _apply(draft: Draft, happening: Happening) -> None:
 
 
 def _on_ready(draft: Draft, ready: Ready) -> None:
-    child = draft.children.get(ready.id)
-    if child is None or child.number != ready.number or child.state is not ChildState.STARTING:
+    child = draft.find(ready.id, ready.number)
+    if child is None or child.state is not ChildState.STARTING:
         return
     if child.kill_at < math.inf:
         return  # too late: its start was cancelled, and it went on all the same
     took = draft.now - child.started_at
     draft.report(ChildStarted(path=draft.path(ready.id), incarnation=child.number, took=took))
-    draft.reply(child.start_requests)
-    draft.put(
-        attrs.evolve(
-            child,
-            state=ChildState.RUNNING,
-            since=draft.now,
-            cancel_at=math.inf,
-            origin=Origin.RESTART,
-            because="",
-            start_requests=(),
-        )
-    )
+    draft.answer_start(child)
+    draft.move(child, ChildState.RUNNING)
+    child.since = draft.now
+    child.cancel_at = math.inf
+    child.origin = Origin.RESTART
+    child.because = ""
 
 
 def _on_tick(draft: Draft) -> None:
-    for id in sorted(draft.starting | draft.stopping):
-        child = draft.children[id]
+    table = draft.table
+    for id in sorted(table.starting | table.stopping):
+        child = table.children[id]
         if draft.now >= child.cancel_at:
             is_start = child.state is ChildState.STARTING
             cause = "not ready in time" if is_start else f"not stopped in time: {child.cause}"
-            cancel(draft, child, cause, is_kill=True)
+            cancel(draft, draft.edit(id), cause, is_kill=True)
         elif draft.now >= child.kill_at:
-            draft.put(attrs.evolve(child, state=ChildState.STUCK, kill_at=math.inf))
+            stuck = draft.edit(id)
+            draft.move(stuck, ChildState.STUCK)
+            stuck.kill_at = math.inf
             draft.act(ReportStuck(id=id))
+
+
+def _on_stalled(draft: Draft, stalled: Stalled) -> None:
+    child = draft.find(stalled.id, stalled.number)
+    if child is not None and child.state is ChildState.RUNNING:
+        draft.move(child, ChildState.STOPPING)
+        child.cause = f"no progress for {stalled.idle:g} s"
+        cancel(draft, child, child.cause, is_kill=True)
 
 
 # Ends
 
 
 def _on_ended(draft: Draft, ended: Ended) -> None:
-    child = draft.children.get(ended.id)
-    if child is None or child.number != ended.number or not child.is_alive:
+    child = draft.find(ended.id, ended.number)
+    if child is None:
         return
     was_starting = child.since is None
-    child = attrs.evolve(child, last_exit=ended.exit, cancel_at=math.inf, kill_at=math.inf)
+    child.last_exit = ended.exit
+    child.cancel_at = child.kill_at = math.inf
+    draft.move(child, ChildState.DOWN)
     if child.after is not None:
         draft.report(_exited(draft, child, ended, Phase.STOPPING))
         _on_stopped(draft, child, child.after)
     elif ended.is_ignored:
         draft.report(_exited(draft, child, ended, Phase.STARTING))
-        draft.reply(child.start_requests)
-        draft.settle(attrs.evolve(child, start_requests=()), _lasting(child.spec))
+        draft.answer_start(child)
+        draft.settle(child, draft.lasting(child))
     elif was_starting and child.origin is not Origin.RESTART:
         draft.report(_exited(draft, child, ended, Phase.STARTING))
         _on_start_failed(draft, child, ended)
@@ -165,41 +169,36 @@ def _on_ended(draft: Draft, ended: Ended) -> None:
         _consult(draft, child, ended, Phase.STARTING if was_starting else Phase.RUNNING)
 
 
-def _lasting(spec: AnyChildSpec) -> After:
-    return After.DROP if spec.restart is Restart.TEMPORARY else After.DOWN
-
-
 def _on_stopped(draft: Draft, child: Child, after: After) -> None:
     if after is After.RESTART:
-        draft.reply(child.stop_requests)
-        draft.put(
-            attrs.evolve(child, state=ChildState.RESTARTING, after=None, cause="", stop_requests=())
-        )
+        draft.answer_stop(child)
+        draft.move(child, ChildState.RESTARTING, due=child.due)
+        child.after = None
+        child.cause = ""
     else:
         draft.settle(child, after)
 
 
 def _on_start_failed(draft: Draft, child: Child, ended: Ended) -> None:
-    error = StartError(draft.path(ended.id), ended.exit)
-    draft.reply(child.start_requests, error)
-    child = attrs.evolve(child, state=ChildState.DOWN, start_requests=())
-    draft.put(child)
+    draft.answer_start(child, StartError(draft.path(ended.id), ended.exit))
     if child.origin is Origin.INITIAL:
-        outcome = StartFailed(id=ended.id, exit=ended.exit)
-        end_tree(draft, outcome, deadline=math.inf, is_final=draft.table.is_root)
+        end_tree(draft, StartFailed(id=ended.id, exit=ended.exit))
     draft.settle(child, After.DROP if child.origin is Origin.ADDED else After.DOWN)
 
 
 def _consult(draft: Draft, child: Child, ended: Ended, phase: Phase) -> None:
-    backoff = child.spec.backoff or draft.table.backoff
+    backoff = child.spec.backoff or draft.table.spec.backoff
     if child.since is not None and draft.now - child.since >= backoff.reset_after:
-        child = attrs.evolve(child, attempt=0)
-    exited = attrs.evolve(
-        _exited(draft, child, ended, phase),
+        child.attempt = 0
+    child.cause = ""
+    exited = _exited(
+        draft,
+        child,
+        ended,
+        phase,
         wants_restart=_wants_restart(child.spec.restart, ended, phase),
         delay=backoff.delay(child.attempt, draft.rng),
     )
-    draft.put(attrs.evolve(child, state=ChildState.DOWN))
     draft.act(Consult(id=ended.id, exited=exited))
 
 
@@ -213,8 +212,16 @@ def _wants_restart(restart: Restart, ended: Ended, phase: Phase) -> bool:
             return False
 
 
-def _exited(draft: Draft, child: Child, ended: Ended, phase: Phase) -> ChildExited:
-    window = (child.window or draft.window).at(draft.now)
+def _exited(
+    draft: Draft,
+    child: Child,
+    ended: Ended,
+    phase: Phase,
+    *,
+    wants_restart: bool = False,
+    delay: float = 0.0,
+) -> ChildExited:
+    restarts = len((child.window or draft.table.window).at(draft.now).times)
     return ChildExited(
         path=draft.path(ended.id),
         incarnation=child.number,
@@ -222,10 +229,10 @@ def _exited(draft: Draft, child: Child, ended: Ended, phase: Phase) -> ChildExit
         exit=ended.exit,
         uptime=0.0 if child.since is None else draft.now - child.since,
         mailbox_depth=ended.depth,
-        restarts_in_window=len(window.times),
-        wants_restart=False,
-        limit_exceeded=window.is_exhausted(draft.now),
-        delay=0.0,
+        restarts_in_window=restarts,
+        wants_restart=wants_restart,
+        limit_exceeded=restarts >= (child.window or draft.table.window).intensity.max_restarts,
+        delay=delay,
     )
 
 
@@ -233,24 +240,33 @@ def _exited(draft: Draft, child: Child, ended: Ended, phase: Phase) -> ChildExit
 
 
 def _on_judged(draft: Draft, judged: Judged) -> None:
-    child = draft.children.get(judged.id)
-    if child is None or child.is_alive or draft.stage is Stage.STOPPING:
+    if judged.id not in draft.table.children or draft.table.stage is Stage.STOPPING:
         return
-    verdict = judged.verdict
-    if judged.exited.limit_exceeded and judged.exited.wants_restart:
-        _report_limit(draft, child, judged.exited)
+    child = draft.edit(judged.id)
+    if child.is_alive:
+        return
+    verdict, exited = judged.verdict, judged.exited
+    if exited.limit_exceeded and exited.wants_restart:
+        intensity = (child.window or draft.table.window).intensity
+        draft.report(
+            LimitExceeded(
+                path=exited.path, restarts=exited.restarts_in_window, period=intensity.period
+            )
+        )
     match verdict:
         case Escalate(reason=reason):
             _give_up(draft, child, reason)
         case Abandon():
-            draft.settle(child, _lasting(child.spec))
+            draft.settle(child, draft.lasting(child))
+            _consider_auto_shutdown(draft, child)
         case RestartChild() | ReplaceChild() if _is_hot(judged):
             _give_up(draft, child, "the policy restarts past the limit without a delay")
         case RestartChild(delay=delay):
-            _restart(draft, child, judged.exited.delay if delay is None else delay)
+            _restart(draft, child, exited.delay if delay is None else delay)
         case ReplaceChild(spec=spec, delay=delay):
             draft.report(ChildReplaced(path=draft.path(judged.id), delay=delay))
-            _restart(draft, _requests.with_spec(child, spec), delay)
+            _requests.replace_spec(child, spec)
+            _restart(draft, child, delay)
         case _:
             assert_never(verdict)
 
@@ -263,23 +279,29 @@ def _is_hot(judged: Judged) -> bool:
             return False
 
 
-def _report_limit(draft: Draft, child: Child, exited: ChildExited) -> None:
-    intensity = (child.window or draft.window).intensity
-    draft.report(
-        LimitExceeded(path=exited.path, restarts=exited.restarts_in_window, period=intensity.period)
-    )
-
-
 def _give_up(draft: Draft, child: Child, reason: str) -> None:
-    outcome = GaveUp(id=child.spec.id, reason=reason)
-    draft.put(attrs.evolve(child, state=ChildState.DOWN))
-    end_tree(draft, outcome, deadline=math.inf, is_final=draft.table.is_root)
-    draft.settle(child, _lasting(child.spec))
+    end_tree(draft, GaveUp(id=child.spec.id, reason=reason))
+    draft.settle(child, draft.lasting(child))
 
 
 def _restart(draft: Draft, child: Child, delay: float) -> None:
     if child.window is not None:
-        child = attrs.evolve(child, window=child.window.record(draft.now))
+        child.window = child.window.record(draft.now)
     else:
-        draft.window = draft.window.record(draft.now)
+        draft.table.window = draft.table.window.record(draft.now)
     schedule_restart(draft, child, delay)
+
+
+def _consider_auto_shutdown(draft: Draft, child: Child) -> None:
+    mode = draft.table.spec.auto_shutdown
+    if not child.spec.significant or mode is AutoShutdown.NEVER:
+        return
+    if mode is AutoShutdown.ALL_SIGNIFICANT and any(
+        other.spec.significant and other.state is not ChildState.DOWN
+        for other in draft.table.children.values()
+    ):
+        return
+    if draft.table.stage is Stage.STARTING:
+        draft.table.ended_early = child.spec.id
+    else:
+        shut_down(draft, child.spec.id)

@@ -1,109 +1,122 @@
-"""One decision in the making: a table that may be changed, and the actions so far."""
+"""One decision in the making: the next table, which may be changed, and the actions so far."""
 
 import math
 from bisect import insort
 from random import Random
 
-import attrs
-
-from supervisors._child import Strategy
+from supervisors._child import Restart, Strategy
 from supervisors._events import Event
 from supervisors._states import ChildState, Exit, ExitKind
-from supervisors._table import (
-    Action,
-    After,
-    Child,
-    Outcome,
-    Reply,
-    Report,
-    Retire,
-    Stage,
-    Table,
-    Wake,
-)
+from supervisors._table import Action, After, Child, Reply, Report, Retire, Stage, Table, Wake
 from supervisors.errors import ChildStateError, SupervisionError
 
 _NO_EXIT = Exit(kind=ExitKind.SHUTDOWN)
+_INDEPENDENT = (Strategy.ONE_FOR_ONE, Strategy.SIMPLE_ONE_FOR_ONE)
 
 
 class Draft:
-    """A working copy of a table; `freeze` makes the next table of it.
+    """The next table; the one it was made from stays as it was.
 
     Attributes:
-        table: The table before the decision.
+        table: The next table. Its rows are changed only after `edit` or `find` gave them out.
         now: Trio's time.
+        rng: Where the jitter comes from.
         actions: What is asked for so far, in order.
+        is_group: Whether the children are started one after the other, also in a restart.
     """
 
+    __slots__ = ("_edited", "_members", "actions", "is_group", "now", "rng", "table")
+
     def __init__(self, table: Table, now: float, rng: Random) -> None:
-        self.table = table
+        self.table = table = table.copy()
         self.now = now
         self.rng = rng
         self.actions: list[Action] = []
-        self.children = dict(table.children)
-        self.waiting = list(table.waiting)
-        self.doomed = list(table.doomed)
-        self.members = {
-            ChildState.STARTING: set(table.starting),
-            ChildState.STOPPING: set(table.stopping),
-            ChildState.STUCK: set(table.stuck),
+        self.is_group = table.spec.strategy not in _INDEPENDENT
+        self._edited: set[str] = set()
+        self._members = {
+            ChildState.STARTING: table.starting,
+            ChildState.STOPPING: table.stopping,
+            ChildState.STUCK: table.stuck,
         }
-        self.window = table.window
-        self.stage = table.stage
-        self.next_position = table.next_position
-        self.outcome: Outcome | None = table.outcome
-        self.deadline = table.deadline
-        self.is_final = table.is_final
-
-    @property
-    def starting(self) -> set[str]:
-        """Who is on the way to readiness."""
-        return self.members[ChildState.STARTING]
-
-    @property
-    def stopping(self) -> set[str]:
-        """Who was asked to stop and may still do so."""
-        return self.members[ChildState.STOPPING]
-
-    @property
-    def stuck(self) -> set[str]:
-        """Who goes on although cancelled."""
-        return self.members[ChildState.STUCK]
-
-    @property
-    def is_group(self) -> bool:
-        """Whether the children are started one after the other, also in a restart."""
-        return self.table.strategy is not Strategy.ONE_FOR_ONE
 
     def path(self, id: str) -> str:
         """Return the path of a child."""
         return f"{self.table.path}/{id}"
 
-    def put(self, child: Child) -> None:
-        """Write a row, new or changed, and keep the lists of who waits, starts and stops."""
-        self._unlist(child.spec.id)
-        self.children[child.spec.id] = child
+    # Rows
+
+    def find(self, id: str, number: int) -> Child | None:
+        """Return the row of a child to be changed, if that incarnation is its present one."""
+        child = self.table.children.get(id)
+        if child is None or child.number != number or not child.is_alive:
+            return None
+        return self.edit(id)
+
+    def edit(self, id: str) -> Child:
+        """Return the row of a child to be changed."""
+        if id not in self._edited:
+            self._edited.add(id)
+            self.table.children[id] = self.table.children[id].copy()
+        return self.table.children[id]
+
+    def edit_all(self) -> list[Child]:
+        """Return all rows to be changed, in start order."""
+        return [self.edit(id) for id in list(self.table.children)]
+
+    def add(self, child: Child) -> None:
+        """Take in a row, the last in start order."""
+        self._edited.add(child.spec.id)
+        self.table.children[child.spec.id] = child
+
+    def move(self, child: Child, state: ChildState, *, due: float = 0.0) -> None:
+        """Change the state, and with it the lists of who waits, starts and stops.
+
+        Args:
+            due: Before this moment a RESTARTING child is not started.
+        """
+        self._unlist(child)
+        child.state = state
+        if state is ChildState.RESTARTING:
+            child.due = due
+            insort(self.table.waiting, self._turn(child))
+        elif state in self._members:
+            self._members[state].add(child.spec.id)
+
+    def _unlist(self, child: Child) -> None:
         if child.state is ChildState.RESTARTING:
-            insort(self.waiting, self._turn(child))
-        elif child.state in self.members:
-            self.members[child.state].add(child.spec.id)
-
-    def remove(self, child: Child) -> None:
-        """Forget a child."""
-        self._unlist(child.spec.id)
-        del self.children[child.spec.id]
-
-    def _unlist(self, id: str) -> None:
-        old = self.children.get(id)
-        if old is None:
-            return
-        if old.state is ChildState.RESTARTING:
-            self.waiting.remove(self._turn(old))
-        elif old.state in self.members:
-            self.members[old.state].discard(id)
+            self.table.waiting.remove(self._turn(child))
+        elif child.state in self._members:
+            self._members[child.state].discard(child.spec.id)
 
     def _turn(self, child: Child) -> tuple[float, int, str]:
         return 0.0 if self.is_group else child.due, child.position, child.spec.id
+
+    def lasting(self, child: Child) -> After:
+        """Return what becomes of a child that has ended for good."""
+        is_dynamic = self.table.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+        return After.DROP if is_dynamic or child.spec.restart is Restart.TEMPORARY else After.DOWN
+
+    def settle(self, child: Child, after: After) -> None:
+        """Give a child that is not alive its lasting state: down, or out of the table.
+
+        Whoever still waits for its start hears that it is down, whoever waits for its end that it
+        ended.
+        """
+        self.answer_start(child, ChildStateError(child.spec.id, ChildState.DOWN))
+        self.answer_stop(child)
+        self.move(child, ChildState.DOWN)
+        child.after = None
+        child.cause = child.because = ""
+        child.cancel_at = child.kill_at = math.inf
+        is_forgotten = after is After.DROP
+        if is_forgotten:
+            del self.table.children[child.spec.id]
+        if is_forgotten or self.table.stage is not Stage.STOPPING or self.table.is_final:
+            exit = child.last_exit or _NO_EXIT
+            self.act(Retire(id=child.spec.id, exit=exit, is_forgotten=is_forgotten))
+
+    # Actions
 
     def act(self, action: Action) -> None:
         """Ask for something."""
@@ -118,51 +131,18 @@ class Draft:
         if moment < math.inf:
             self.actions.append(Wake(at=moment))
 
-    def reply(self, requests: tuple[int, ...], error: SupervisionError | None = None) -> None:
-        """Answer everybody who waits for the same thing."""
-        self.actions.extend(Reply(request=request, error=error) for request in requests)
+    def reply(self, request: int, id: str, error: SupervisionError | None = None) -> None:
+        """Answer a request; without an error it was done."""
+        self.actions.append(Reply(request=request, id=id, error=error))
 
-    def settle(self, child: Child, after: After) -> None:
-        """Give a child that is not alive its lasting state: down, or out of the table.
+    def answer_start(self, child: Child, error: SupervisionError | None = None) -> None:
+        """Answer all who wait for its readiness."""
+        for request in child.start_requests:
+            self.reply(request, child.spec.id, error)
+        child.start_requests = ()
 
-        Whoever still waits for its start hears that it is down, whoever waits for its end that it
-        ended.
-        """
-        self.reply(child.start_requests, ChildStateError(child.spec.id, ChildState.DOWN))
-        self.reply(child.stop_requests)
-        down = attrs.evolve(
-            child,
-            state=ChildState.DOWN,
-            after=None,
-            cause="",
-            because="",
-            cancel_at=math.inf,
-            kill_at=math.inf,
-            start_requests=(),
-            stop_requests=(),
-        )
-        self.put(down)
-        is_forgotten = after is After.DROP
-        if is_forgotten:
-            self.remove(down)
-        if is_forgotten or self.stage is not Stage.STOPPING or self.is_final:
-            exit = child.last_exit or _NO_EXIT
-            self.act(Retire(id=child.spec.id, exit=exit, is_forgotten=is_forgotten))
-
-    def freeze(self) -> Table:
-        """Return the table after the decision."""
-        return attrs.evolve(
-            self.table,
-            children=self.children,
-            waiting=tuple(self.waiting),
-            doomed=tuple(self.doomed),
-            starting=frozenset(self.starting),
-            stopping=frozenset(self.stopping),
-            stuck=frozenset(self.stuck),
-            window=self.window,
-            stage=self.stage,
-            next_position=self.next_position,
-            outcome=self.outcome,
-            deadline=self.deadline,
-            is_final=self.is_final,
-        )
+    def answer_stop(self, child: Child) -> None:
+        """Answer all who wait for its end."""
+        for request in child.stop_requests:
+            self.reply(request, child.spec.id)
+        child.stop_requests = ()

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import attrs
 
-from supervisors._states import Exit, Phase
+from supervisors._states import Exit, HealthState, Phase
 
 
 class DeadLetterCause(enum.Enum):
@@ -16,8 +16,6 @@ class DeadLetterCause(enum.Enum):
     STOPPED = "stopped"
     EXPIRED = "expired"
     REPLACED = "replaced"
-    DROPPED = "dropped"
-    RESTARTED = "restarted"
 
 
 @attrs.frozen(kw_only=True)
@@ -136,6 +134,21 @@ class MailboxHigh:
     capacity: int
 
 
+@attrs.frozen(kw_only=True)
+class HealthChanged:
+    """The tree as a whole fares better or worse; found by `run_daemon` at its heartbeat.
+
+    Attributes:
+        paths: The children that are the reason; empty when all is well.
+        loop_lag: Seconds that the heartbeat came late.
+    """
+
+    before: HealthState
+    after: HealthState
+    paths: tuple[str, ...]
+    loop_lag: float
+
+
 Event: TypeAlias = (
     ChildStarted
     | ChildExited
@@ -145,6 +158,7 @@ Event: TypeAlias = (
     | StopTimedOut
     | DeadLetter
     | MailboxHigh
+    | HealthChanged
 )
 Hook: TypeAlias = Callable[[Event], None]
 

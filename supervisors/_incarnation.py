@@ -1,8 +1,10 @@
 """One run of a child: its scope, how its end is judged, and its tasks' stacks when it hangs."""
 
+import linecache
 import math
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 import attrs
 import trio
@@ -16,29 +18,43 @@ from supervisors.errors import IgnoreStart, StopActor
 _TEXT_LIMIT = 16_000  # characters of a traceback that are kept
 
 
+class Owner(Protocol):
+    """What an incarnation reports to."""
+
+    def note_ready(self, id: str, number: int) -> None:
+        """Hear that it is ready."""
+        ...
+
+    def note_end(self, ended: Ended, error: Exception | None) -> None:
+        """Hear how it ended, with the error itself."""
+        ...
+
+    def note_last_words(self, ended: Ended) -> None:
+        """Hear how it ended where something passes on that ends the whole tree."""
+        ...
+
+
 @attrs.define(kw_only=True, eq=False)
-class Incarnation:
+class Incarnation(Running):
     """One run of a child, from its task's first step to its report.
 
     Attributes:
         run_actor: What the child does.
-        on_end: Called once, with the end and the error itself.
-        on_last_words: Called in its stead where something passes that ends the whole tree.
-        is_stop_asked: Whether somebody asked it to stop.
         kill_cause: Why it was cancelled for overrunning its time; None if it was not.
         is_stray: Whether it raised a Cancelled although nobody had cancelled it.
     """
 
     id: str
-    running: Running
     run_actor: Callable[[Running], Awaitable[None]]
-    on_end: Callable[[Ended, Exception | None], None]
-    on_last_words: Callable[[Ended], None]
+    owner: Owner
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    is_stop_asked: bool = False
     kill_cause: str | None = None
     is_stray: bool = False
     task: Task | None = None
+
+    def on_ready(self) -> None:
+        """Tell the owner."""
+        self.owner.note_ready(self.id, self.number)
 
     async def run(self) -> None:
         """Run the actor to its end and report it.
@@ -56,16 +72,16 @@ class Incarnation:
         except Exception as crash:  # the one place that judges crashes
             error = crash
         if rest is None:
-            self.on_end(*self._end(error))
+            self.owner.note_end(*self._end(error))
             return
         if error is not None:
-            self.on_last_words(self._end(error)[0])
+            self.owner.note_last_words(self._end(error)[0])
         raise rest
 
     async def _run_in_scope(self) -> None:
         with self.scope:
             try:
-                await self.run_actor(self.running)
+                await self.run_actor(self)
             except (trio.Cancelled, BaseExceptionGroup) as ended:
                 if _is_cancelled(ended) and trio.current_effective_deadline() > -math.inf:
                     # Nobody cancelled us: let our own scope take it, for to Trio it would look as
@@ -73,11 +89,6 @@ class Incarnation:
                     self.is_stray = True
                     self.scope.cancel(reason="a Cancelled that no scope waits for")
                 raise
-
-    def ask_to_stop(self) -> None:
-        """Set the event that the actor watches."""
-        self.is_stop_asked = True
-        self.running.stop_requested.set()
 
     def cancel(self, cause: str, *, is_kill: bool) -> None:
         """Cancel it; the cause shows in the text of its Cancelled."""
@@ -94,16 +105,17 @@ class Incarnation:
     def _end(self, error: Exception | None) -> tuple[Ended, Exception | None]:
         bare = None if error is None else _unwrap(error)
         exit = self._classify(bare, error)
-        is_crash = exit.kind is ExitKind.ABNORMAL and bare is not None
+        is_crash = exit.kind is ExitKind.ABNORMAL
         if error is not None:
             _forget_frames(error)
-        lost = self.running.box.end(bare if is_crash else None)
+        is_lost = is_crash or exit.kind is ExitKind.KILLED
+        lost = self.box.end(bare if is_crash else None, is_lost=is_lost)
         ended = Ended(
             id=self.id,
-            number=self.running.number,
-            exit=attrs.evolve(exit, last_message=lost),
-            is_ignored=isinstance(bare, IgnoreStart) and not self.running.is_ready,
-            depth=self.running.box.depth(),
+            number=self.number,
+            exit=exit if lost is None else attrs.evolve(exit, last_message=lost),
+            is_ignored=isinstance(bare, IgnoreStart) and not self.is_ready,
+            depth=self.box.depth(),
         )
         return ended, bare
 
@@ -111,7 +123,7 @@ class Incarnation:
         match bare:
             case StopActor(reason=reason):
                 return Exit(kind=ExitKind.SHUTDOWN, error=reason)
-            case IgnoreStart() if not self.running.is_ready:
+            case IgnoreStart() if not self.is_ready:
                 return Exit(kind=ExitKind.NORMAL)
             case Exception():
                 return _crash(bare, error)
@@ -125,7 +137,7 @@ class Incarnation:
             return Exit(kind=ExitKind.KILLED, error="cancelled by a scope that is not its own")
         if self.is_stop_asked:
             return Exit(kind=ExitKind.SHUTDOWN)
-        if not self.running.is_ready:
+        if not self.is_ready:
             return Exit(kind=ExitKind.ABNORMAL, error="returned before it was ready")
         return Exit(kind=ExitKind.NORMAL)
 
@@ -144,9 +156,23 @@ def _unwrap(error: Exception) -> Exception:
 
 
 def _crash(bare: Exception, error: Exception | None) -> Exit:
-    text = "".join(traceback.format_exception(error or bare))
     name = f"{type(bare).__qualname__}: {bare}" if str(bare) else type(bare).__qualname__
+    text = _traceback_of(error or bare, name)
     return Exit(kind=ExitKind.ABNORMAL, error=name, traceback=text[-_TEXT_LIMIT:])
+
+
+def _traceback_of(error: Exception, name: str) -> str:
+    """Return the usual text; of a lone error without the marks below its lines, which cost most."""
+    if error.__context__ or error.__cause__ or isinstance(error, ExceptionGroup):
+        return "".join(traceback.format_exception(error))
+    lines = ["Traceback (most recent call last):"]
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {number}, in {code.co_name}')
+        source = linecache.getline(code.co_filename, number, frame.f_globals).strip()
+        if source:
+            lines.append(f"    {source}")
+    return "\n".join([*lines, name, *getattr(error, "__notes__", ()), ""])
 
 
 def _forget_frames(error: BaseException) -> None:

@@ -12,23 +12,13 @@ M = TypeVar("M")
 class Overflow(enum.Enum):
     """What happens to a message that finds the mailbox full.
 
-    BLOCK: `put` and `ask` wait for room, `tell` raises. REJECT: all three raise. DROP_OLDEST: the
-    oldest message goes. DROP_NEWEST: this one goes. COALESCE: it replaces the queued message of the
-    same key in its place, full or not; without one, as BLOCK.
+    BLOCK: `put` and `ask` wait for room, `tell` raises. REJECT: all three raise. COALESCE: it
+    replaces the queued message of the same key in its place, full or not; without one, as BLOCK.
     """
 
     BLOCK = "block"
     REJECT = "reject"
-    DROP_OLDEST = "drop_oldest"
-    DROP_NEWEST = "drop_newest"
     COALESCE = "coalesce"
-
-
-class OnRestart(enum.Enum):
-    """What happens to queued messages when the actor restarts."""
-
-    KEEP = "keep"
-    DROP = "drop"
 
 
 class Drain(enum.Enum):
@@ -45,19 +35,22 @@ class MailboxSpec(Generic[M]):
     Attributes:
         capacity: Messages that may wait; the one in hand is not among them.
         key: What makes two messages the same for COALESCE; needed there, refused elsewhere.
+        poison_after: At how many crashes with it in hand a message becomes a dead letter; before
+            that the new incarnation takes it first. An ask becomes one at the first.
     """
 
     capacity: int = 128
     overflow: Overflow = Overflow.BLOCK
     key: Callable[[M], Hashable] | None = None
-    on_restart: OnRestart = OnRestart.KEEP
     drain: Drain = Drain.CURRENT
+    poison_after: int = 1
 
     def __attrs_post_init__(self) -> None:
-        if isinstance(self.capacity, bool) or not isinstance(self.capacity, int):
-            raise ValueError(f"capacity must be an integer, not {self.capacity!r}")
-        if self.capacity < 1:
-            raise ValueError(f"capacity must be at least 1, got {self.capacity}")
+        for name, value in (("capacity", self.capacity), ("poison_after", self.poison_after)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ValueError(f"{name} must be an integer, not {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         if (self.key is not None) != (self.overflow is Overflow.COALESCE):
             raise ValueError("a mailbox that coalesces needs a key, and no other takes one")
 
@@ -70,7 +63,7 @@ class MailboxStatistics:
         sent: Messages that were given to the mailbox, refused ones included.
         rejected: Refused to their sender: no room, or the actor is stopped.
         dead_letters: Taken, but never processed: in hand at a crash, left at the end, expired,
-            replaced by one of the same key, or dropped for want of room.
+            or replaced by one of the same key.
         queued: Waiting, or in the actor's hands.
         depth: Waiting.
         peak: The greatest depth so far.

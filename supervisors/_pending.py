@@ -5,6 +5,7 @@ import itertools
 import attrs
 import trio
 
+from supervisors._box import Box
 from supervisors.errors import SupervisionError
 
 
@@ -12,6 +13,7 @@ from supervisors.errors import SupervisionError
 class _Pending:
     done: trio.Event = attrs.field(factory=trio.Event)
     error: SupervisionError | None = None
+    box: Box | None = None
 
 
 class Requests:
@@ -27,20 +29,22 @@ class Requests:
         self._pending[number] = _Pending()
         return number
 
-    async def wait(self, number: int) -> None:
-        """Wait for the answer; raise it if it is an error."""
+    async def wait(self, number: int) -> Box | None:
+        """Wait for the answer, the mailbox of the child it was about, or raise the error."""
         pending = self._pending[number]
         await pending.done.wait()
         if pending.error is not None:
             raise pending.error
+        return pending.box
 
-    def answer(self, number: int, error: SupervisionError | None) -> None:
-        """Answer a request; None: it was done."""
+    def answer(self, number: int, error: SupervisionError | None, box: Box | None) -> None:
+        """Answer a request; without an error it was done."""
         pending = self._pending.pop(number)
         pending.error = error
+        pending.box = box
         pending.done.set()
 
     def fail_all(self, error: SupervisionError) -> None:
         """Refuse what nobody will answer any more."""
         for number in list(self._pending):
-            self.answer(number, error)
+            self.answer(number, error, None)

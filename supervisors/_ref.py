@@ -8,13 +8,15 @@ import trio
 
 from supervisors._box import Box, Envelope, ReplySlot, asked_through
 from supervisors._mailbox import MailboxSpec, MailboxStatistics
-from supervisors._states import Exit
+from supervisors._states import Exit, ExitKind
 from supervisors.errors import AskCycle, AskTimeout
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
+
+_NO_END = Exit(kind=ExitKind.SHUTDOWN)
 
 
 class Ask(Generic[R_co]):
@@ -24,12 +26,16 @@ class Ask(Generic[R_co]):
 
 
 class Ref(Generic[M_contra]):
-    """The sending end of a mailbox; stable over restarts, also of the supervisors above."""
+    """The sending end of a mailbox; stable over restarts, also of the supervisors above.
 
-    __slots__ = ("_box",)
+    Attributes:
+        box: For this package only.
+    """
+
+    __slots__ = ("box",)
 
     def __init__(self, box: Box) -> None:
-        self._box = box
+        self.box = box
 
     def __repr__(self) -> str:
         return f"<Ref {self.path or 'unbound'}>"
@@ -37,7 +43,7 @@ class Ref(Generic[M_contra]):
     @property
     def path(self) -> str:
         """Where the actor stands in its tree; empty until a supervisor was given its mailbox."""
-        return self._box.path
+        return self.box.path
 
     def tell(self, message: M_contra) -> None:
         """Send without waiting.
@@ -46,7 +52,7 @@ class Ref(Generic[M_contra]):
             MailboxFull: There is no room.
             ActorStopped: The actor has ended for good, or is about to.
         """
-        self._box.tell(Envelope(message, None, ()))
+        self.box.tell(Envelope(message, None, ()))
 
     async def put(self, message: M_contra) -> None:
         """Send, waiting for room.
@@ -56,7 +62,9 @@ class Ref(Generic[M_contra]):
             ActorStopped: The actor has ended for good, or is about to.
         """
         await trio.lowlevel.checkpoint()
-        await self._box.put(Envelope(message, None, ()))
+        envelope = Envelope(message, None, ())
+        if not self.box.offer(envelope):
+            await self.box.wait_for_room(envelope)
 
     async def ask(self, message: Ask[R], *, within: float = 5.0) -> R:
         """Send and wait for the answer.
@@ -66,35 +74,44 @@ class Ref(Generic[M_contra]):
 
         Raises:
             AskTimeout: `within` is over. An earlier deadline around the call cancels as usual.
-            MailboxFull: There is no room and the mailbox rejects, or the message was dropped.
+            MailboxFull: There is no room and the mailbox rejects, or a later message replaced it.
             ActorStopped: The actor has ended for good, is about to, or ended without an answer.
             ActorError: The actor crashed before it answered.
             AskCycle: The actor waits for an answer of the asker, or is the asker.
         """
         chain = asked_through.get()
-        if self._box in chain:
+        if self.box in chain:
             raise AskCycle(f"{self.path} cannot answer: it waits for this very task")
         own = trio.current_time() + within
         outer = trio.current_effective_deadline()
-        if min(own, outer) == math.inf:
-            raise ValueError("an ask needs a deadline")
-        slot = ReplySlot(min(own, outer))
-        envelope = Envelope(message, slot, chain)
         if outer <= own:
-            return cast("R", await self._exchange(envelope, slot))
+            if outer == math.inf:
+                raise ValueError("an ask needs a deadline")
+            return cast("R", await self._exchange(message, outer, chain))
         with trio.CancelScope(deadline=own):
-            return cast("R", await self._exchange(envelope, slot))
+            return cast("R", await self._exchange(message, own, chain))
         raise AskTimeout(self.path, within)
 
-    async def stopped(self) -> Exit:
-        """Wait for the actor's final end, not for a restart."""
-        await trio.lowlevel.checkpoint()
-        return await self._box.wait_closed()
-
-    async def _exchange(self, envelope: Envelope, slot: ReplySlot) -> object:
+    async def _exchange(self, message: object, deadline: float, chain: tuple[Box, ...]) -> object:
         await trio.lowlevel.checkpoint_if_cancelled()
-        await self._box.put(envelope)
+        slot = ReplySlot(deadline)
+        envelope = Envelope(message, slot, chain)
+        if not self.box.offer(envelope):
+            await self.box.wait_for_room(envelope)
         return await slot.wait()
+
+    async def stopped(self) -> Exit:
+        """Wait for the actor's final end, not for a restart.
+
+        Returns:
+            That end, also where the actor was started again by request meanwhile.
+        """
+        await trio.lowlevel.checkpoint()
+        box = self.box
+        ends = box.ends
+        while box.final is None and box.ends == ends:
+            await box.wait_changed()
+        return box.final or box.last_end or _NO_END
 
 
 class Mailbox(Generic[M]):
@@ -110,11 +127,8 @@ class Mailbox(Generic[M]):
     def __init__(self, spec: MailboxSpec[M] | None = None) -> None:
         self.spec: MailboxSpec[M] = spec if spec is not None else MailboxSpec()
         self.box = Box(
-            capacity=self.spec.capacity,
-            overflow=self.spec.overflow,
-            key=cast("Callable[[object], Hashable] | None", self.spec.key),
-            on_restart=self.spec.on_restart,
-            drain=self.spec.drain,
+            cast("MailboxSpec[object]", self.spec),
+            cast("Callable[[object], Hashable] | None", self.spec.key),
         )
         self.ref: Ref[M] = Ref(self.box)
 

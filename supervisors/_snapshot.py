@@ -1,14 +1,9 @@
 """What a look at a running tree shows: plain values, true at the moment they were taken."""
 
-from collections.abc import Collection
-
 import attrs
 
-from supervisors._box import Box
 from supervisors._mailbox import MailboxStatistics
-from supervisors._specs import subtree_of
 from supervisors._states import ChildState, Exit
-from supervisors._table import Child
 
 
 @attrs.frozen(kw_only=True)
@@ -16,6 +11,8 @@ class ChildSnapshot:
     """One child.
 
     Attributes:
+        is_critical: Whether the daemon counts as hung while it is stalled or stuck.
+        is_stalled: Whether it has gone without progress for longer than it may.
         incarnation: The number of its last run; 0 before the first.
         restarts: How often it was started again.
         restart_in: Seconds until it starts; None unless it is RESTARTING.
@@ -28,6 +25,8 @@ class ChildSnapshot:
     id: str
     path: str
     state: ChildState
+    is_critical: bool
+    is_stalled: bool
     incarnation: int
     restarts: int
     restart_in: float | None
@@ -95,40 +94,3 @@ class StopReport:
     took: float
     children: tuple[StoppedChild, ...]
     stuck: tuple[str, ...]
-
-
-def count(rows: Collection[Child]) -> Counts:
-    """Count the rows of a table."""
-    supervisors = sum(subtree_of(child.spec) is not None for child in rows)
-    return Counts(
-        specs=len(rows),
-        active=sum(child.is_alive for child in rows),
-        supervisors=supervisors,
-        workers=len(rows) - supervisors,
-    )
-
-
-def snapshot_child(
-    child: Child,
-    *,
-    path: str,
-    now: float,
-    progressed_at: float | None,
-    box: Box,
-    tree: TreeSnapshot | None,
-) -> ChildSnapshot:
-    """Put together what its row, its mailbox and its incarnation say about a child."""
-    is_waiting = child.state is ChildState.RESTARTING
-    is_supervisor = subtree_of(child.spec) is not None
-    return ChildSnapshot(
-        id=child.spec.id,
-        path=path,
-        state=ChildState.DOWN if is_waiting and child.number == 0 else child.state,
-        incarnation=child.number,
-        restarts=child.restarts,
-        restart_in=max(0.0, child.due - now) if is_waiting else None,
-        progress_age=None if progressed_at is None else now - progressed_at,
-        mailbox=None if is_supervisor else box.statistics(),
-        last_exit=child.last_exit,
-        tree=tree,
-    )

@@ -11,6 +11,7 @@ from supervisors._backoff import Backoff
 from supervisors._box import Box
 from supervisors._child import (
     AnyChildSpec,
+    AutoShutdown,
     BrutalKill,
     StopOrder,
     Strategy,
@@ -32,10 +33,13 @@ class SupervisorSpec:
 
     Attributes:
         stop_order: PARALLEL where no child depends on another.
-        max_starting: How many restarts may be under way at once under one_for_one.
+        auto_shutdown: Whose end for good ends the supervisor, as if it had been asked to stop.
+        max_children: How many children there may be at once; None: no limit.
+        max_starting: How many restarts may be under way at once where children are independent.
 
     Raises:
-        ValueError: An id or a mailbox stands in two specs, or a value is none of its kind.
+        ValueError: An id or a mailbox stands in two specs, a value is none of its kind, or two
+            values contradict each other.
 
     Warns:
         UserWarning: The delays of the backoff are so long that the limit is never reached.
@@ -46,14 +50,18 @@ class SupervisorSpec:
     intensity: Intensity = attrs.field(factory=Intensity)
     backoff: Backoff = attrs.field(factory=Backoff)
     stop_order: StopOrder = StopOrder.REVERSE
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
     policy: ExitPolicy = attrs.field(factory=RestartPolicy)
+    max_children: int | None = None
     max_starting: int = 1
 
     def __attrs_post_init__(self) -> None:
         check_type("strategy", self.strategy, Strategy)
         check_type("stop_order", self.stop_order, StopOrder)
-        if self.max_starting < 1:
-            raise ValueError(f"max_starting must be at least 1, got {self.max_starting}")
+        check_type("auto_shutdown", self.auto_shutdown, AutoShutdown)
+        self._check_counts()
+        for child in self.children:
+            self.check_child(child)
         ids = [child.id for child in self.children]
         if len(set(ids)) < len(ids):
             raise ValueError(f"an id stands twice among {ids}")
@@ -62,6 +70,26 @@ class SupervisorSpec:
             raise ValueError("one mailbox was given to two children")
         for pair in dict.fromkeys(self._limits()):
             _warn_unreachable(*pair)
+
+    def check_child(self, child: AnyChildSpec) -> None:
+        """Refuse a child that contradicts the supervisor; also for those that come later.
+
+        Raises:
+            ValueError: It does.
+        """
+        if child.significant and self.auto_shutdown is AutoShutdown.NEVER:
+            raise ValueError(f"{child.id} is significant under a supervisor without auto_shutdown")
+
+    def _check_counts(self) -> None:
+        is_simple = self.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+        if is_simple and self.children:
+            raise ValueError("simple_one_for_one begins without children; use start_child")
+        if self.max_starting < 1:
+            raise ValueError(f"max_starting must be at least 1, got {self.max_starting}")
+        if self.max_starting > 1 and not is_simple and self.strategy is not Strategy.ONE_FOR_ONE:
+            raise ValueError(f"{self.strategy.value} restarts in order: max_starting must be 1")
+        if self.max_children is not None and self.max_children < max(1, len(self.children)):
+            raise ValueError(f"max_children must not be below the children, {self.max_children} is")
 
     def _limits(self) -> Iterator[tuple[Intensity, Backoff]]:
         yield self.intensity, self.backoff
@@ -99,6 +127,8 @@ class ChildSpec(AnyChildSpec, Generic[M]):
         self.check()
         if not isinstance(self.start, SupervisorSpec) and not callable(self.start):
             raise ValueError(f"child {self.id} needs something to start, got {self.start!r}")
+        if isinstance(self.start, SupervisorSpec) and self.max_idle is not None:
+            raise ValueError(f"{self.id} is a supervisor: max_idle is for its children")
 
     def own_box(self) -> Box | None:
         """Return the mailbox that others made and gave to the spec."""

@@ -33,6 +33,18 @@ class Phase(enum.Enum):
     STOPPING = "stopping"
 
 
+class HealthState(enum.Enum):
+    """How a tree fares.
+
+    OK: all children run, or ended well. DEGRADED: some wait for a restart, ended badly, or are not
+    critical and hang. STALLED: a critical child hangs.
+    """
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    STALLED = "stalled"
+
+
 @attrs.frozen(kw_only=True)
 class Exit:
     """The end of one incarnation, as text: no exception object, hence no frame, is kept.

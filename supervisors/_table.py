@@ -2,16 +2,16 @@
 
 import enum
 import math
-from collections.abc import Mapping
+from operator import attrgetter
 from typing import TypeAlias
 
 import attrs
 
-from supervisors._backoff import Backoff
-from supervisors._child import AnyChildSpec, StopOrder, Strategy
+from supervisors._child import AnyChildSpec
 from supervisors._events import ChildExited, Event
-from supervisors._intensity import Intensity, Window
+from supervisors._intensity import Window
 from supervisors._policy import Verdict
+from supervisors._specs import SupervisorSpec
 from supervisors._states import ChildState, Exit
 from supervisors.errors import SupervisionError
 
@@ -46,9 +46,9 @@ class After(enum.Enum):
     DROP = "drop"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define
 class Child:
-    """One row of the table.
+    """One row of the table; a decision changes copies of the rows it was given.
 
     Attributes:
         position: Its place in start order.
@@ -70,19 +70,19 @@ class Child:
 
     spec: AnyChildSpec
     position: int
+    origin: Origin
+    window: Window | None = None
     state: ChildState = ChildState.DOWN
     number: int = 0
     since: float | None = None
     started_at: float = 0.0
     attempt: int = 0
     restarts: int = 0
-    window: Window | None = None
     due: float = 0.0
     cancel_at: float = math.inf
     kill_at: float = math.inf
     after: After | None = None
     cause: str = ""
-    origin: Origin = Origin.INITIAL
     because: str = ""
     start_requests: tuple[int, ...] = ()
     stop_requests: tuple[int, ...] = ()
@@ -92,6 +92,13 @@ class Child:
     def is_alive(self) -> bool:
         """Whether an incarnation of it exists."""
         return self.state not in (ChildState.DOWN, ChildState.RESTARTING)
+
+    def copy(self) -> "Child":
+        """Return a row of the same values."""
+        return Child(*_values(self))
+
+
+_values = attrgetter(*(field.name for field in attrs.fields(Child)))
 
 
 @attrs.frozen(kw_only=True)
@@ -120,42 +127,63 @@ class GaveUp:
 Outcome: TypeAlias = Stopped | StartFailed | GaveUp
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Table:
-    """All that a supervisor knows.
+    """All that a supervisor knows; a decision makes the next table and leaves this one alone.
 
     Attributes:
-        children: By id, in start order; never changed in place.
-        waiting: Who is to be started: (due, position, id), sorted; due is 0 but for one_for_one.
+        children: By id, in start order.
+        waiting: Who is to be started: (due, position, id), sorted; due is 0 but for independent
+            children.
         doomed: Who is to be asked to stop, the last one first.
         starting: Who is on the way to readiness.
         stopping: Who was asked to stop and may still do so.
         stuck: Who goes on although cancelled.
+        next_position: The place of the next child that is added.
         outcome: Why it ends; None while it does not.
         deadline: When the grace period is over.
         is_root: Whether no supervisor above might start the tree again.
         is_final: Whether nothing will start again, so that mailboxes close.
+        ended_early: The significant child whose end during the initial start will end the tree.
     """
 
     path: str
-    strategy: Strategy
-    intensity: Intensity
-    backoff: Backoff
-    stop_order: StopOrder
-    max_starting: int
+    spec: SupervisorSpec
+    is_root: bool
+    is_final: bool
     window: Window
-    children: Mapping[str, Child] = attrs.field(factory=dict)
-    waiting: tuple[tuple[float, int, str], ...] = ()
-    doomed: tuple[str, ...] = ()
-    starting: frozenset[str] = frozenset()
-    stopping: frozenset[str] = frozenset()
-    stuck: frozenset[str] = frozenset()
+    children: dict[str, Child] = attrs.field(factory=dict)
+    waiting: list[tuple[float, int, str]] = attrs.field(factory=list)
+    doomed: list[str] = attrs.field(factory=list)
+    starting: set[str] = attrs.field(factory=set)
+    stopping: set[str] = attrs.field(factory=set)
+    stuck: set[str] = attrs.field(factory=set)
     stage: Stage = Stage.STARTING
     next_position: int = 0
     outcome: Outcome | None = None
     deadline: float = math.inf
-    is_root: bool = True
-    is_final: bool = True
+    ended_early: str | None = None
+
+    def copy(self) -> "Table":
+        """Return a table of the same rows, whose collections are its own."""
+        return Table(
+            path=self.path,
+            spec=self.spec,
+            is_root=self.is_root,
+            is_final=self.is_final,
+            window=self.window,
+            children=self.children.copy(),
+            waiting=self.waiting.copy(),
+            doomed=self.doomed.copy(),
+            starting=self.starting.copy(),
+            stopping=self.stopping.copy(),
+            stuck=self.stuck.copy(),
+            stage=self.stage,
+            next_position=self.next_position,
+            outcome=self.outcome,
+            deadline=self.deadline,
+            ended_early=self.ended_early,
+        )
 
 
 # What happens
@@ -197,6 +225,19 @@ class Judged:
     exited: ChildExited
     id: str
     verdict: Verdict
+
+
+@attrs.frozen(kw_only=True)
+class Stalled:
+    """An incarnation made no progress for longer than its `max_idle`.
+
+    Attributes:
+        idle: Seconds since its last progress.
+    """
+
+    id: str
+    number: int
+    idle: float
 
 
 @attrs.frozen(kw_only=True)
@@ -251,7 +292,7 @@ class DeleteChild:
 
 
 Request: TypeAlias = AddChild | TerminateChild | StartAgain | DeleteChild
-Happening: TypeAlias = Begin | Ready | Ended | Judged | Tick | StopAll | Request
+Happening: TypeAlias = Begin | Ready | Ended | Judged | Stalled | Tick | StopAll | Request
 
 
 # What the table asks for
@@ -324,9 +365,14 @@ class Report:
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """Answer a request; without an error it was done."""
+    """Answer a request; without an error it was done.
+
+    Attributes:
+        id: The child it was about.
+    """
 
     request: int
+    id: str
     error: SupervisionError | None = None
 
 

@@ -38,6 +38,16 @@ class Tree:
             box.emit = self.emit
         return box
 
+    def check_new(self, spec: AnyChildSpec) -> None:
+        """Refuse a child whose mailbox is another's.
+
+        Raises:
+            ValueError: It is.
+        """
+        box = spec.own_box()
+        if box is not None and any(box is other for other in self._boxes.values()):
+            raise ValueError(f"the mailbox of {spec.id} belongs to {box.path}")
+
     def close(self, path: str, exit: Exit, *, is_forgotten: bool) -> None:
         """Close the mailbox at a path."""
         box = self._boxes.get(path)

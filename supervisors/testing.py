@@ -17,6 +17,7 @@ from supervisors._events import (
     ChildStarted,
     DeadLetter,
     Event,
+    HealthChanged,
     LimitExceeded,
     MailboxHigh,
     RestartScheduled,
@@ -78,6 +79,8 @@ def describe(event: Event) -> str:
             return f"dead letter of {path}: {count} {message} {cause.value}"
         case MailboxHigh(path=path, depth=depth):
             return f"mailbox of {path} holds {depth}"
+        case HealthChanged(before=before, after=after, paths=paths):
+            return f"health {before.value} -> {after.value} {' '.join(paths)}".rstrip()
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -10,6 +10,8 @@ from supervisors import (
     ChildStarted,
     DeadLetter,
     Event,
+    HealthChanged,
+    HealthState,
     LimitExceeded,
     MailboxHigh,
     Phase,
@@ -18,6 +20,12 @@ from supervisors import (
 )
 
 OPERATORS: Final = ("ConfigError:", "StoreUnavailable:")  # their message says all
+
+LEVELS: Final = {
+    HealthState.OK: "info",
+    HealthState.DEGRADED: "warning",
+    HealthState.STALLED: "error",
+}
 
 
 def observer(emit: Emit) -> Callable[[Event], None]:
@@ -62,6 +70,15 @@ def observer(emit: Emit) -> Callable[[Event], None]:
                 )
             case MailboxHigh():
                 emit("mailbox.filled", child=event.path, depth=event.depth, capacity=event.capacity)
+            case HealthChanged():
+                emit(
+                    "health.changed",
+                    level=LEVELS[event.after],
+                    state=event.after.value,
+                    before=event.before.value,
+                    children=event.paths,
+                    loop_lag_s=event.loop_lag,
+                )
             case _:
                 assert_never(event)
 

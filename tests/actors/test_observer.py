@@ -12,6 +12,8 @@ from supervisors import (
     Event,
     Exit,
     ExitKind,
+    HealthChanged,
+    HealthState,
     LimitExceeded,
     MailboxHigh,
     Phase,
@@ -54,6 +56,29 @@ def test_supervision_event_becomes_one_line_of_the_catalogue(events: Events, eve
     [known] = [kind for kind in EVENTS if kind.name == name]
     assert fields["child"] == "root/a"
     assert fields.keys() - {"level"} <= set(known.fields)
+
+
+@pytest.mark.parametrize(
+    ("state", "level"),
+    [(HealthState.OK, "info"), (HealthState.DEGRADED, "warning"), (HealthState.STALLED, "error")],
+)
+def test_health_is_reported_as_grave_as_it_is(
+    events: Events, state: HealthState, level: str
+) -> None:
+    changed = HealthChanged(before=HealthState.OK, after=state, paths=("root/a",), loop_lag=0.25)
+    observer(events)(changed)
+    assert events.seen == [
+        (
+            "health.changed",
+            {
+                "level": level,
+                "state": state.value,
+                "before": "ok",
+                "children": ("root/a",),
+                "loop_lag_s": 0.25,
+            },
+        )
+    ]
 
 
 @pytest.mark.parametrize(

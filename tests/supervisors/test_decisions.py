@@ -340,10 +340,11 @@ def test_table_always_reaches_a_lasting_state_and_answers_every_request(
         children=tuple(
             ChildSpec(id=id, start=actor, restart=restart)
             for id, restart in zip("abcde", restarts, strict=False)
+            if strategy is not Strategy.SIMPLE_ONE_FOR_ONE
         ),
         strategy=strategy,
         stop_order=stop_order,
-        max_starting=max_starting,
+        max_starting=max_starting if "one_for_one" in strategy.value else 1,
         backoff=Backoff(base=0.1),
         intensity=Intensity(max_restarts=5, period=30.0),
     )

@@ -25,7 +25,6 @@ from supervisors import (
     MailboxFull,
     MailboxHigh,
     MailboxSpec,
-    OnRestart,
     Overflow,
     Ref,
     Restart,
@@ -72,10 +71,12 @@ class Worker:
                     continue
             delivery.reply(name)
 
-    def supervisor(self, backoff: Backoff = NOW) -> Supervisor:
+    def supervisor(self, backoff: Backoff = NOW, *, max_restarts: int = 1) -> Supervisor:
         child = ChildSpec(id="w", start=self.run, mailbox=self.mailbox)
         spec = SupervisorSpec(
-            children=(child,), backoff=backoff, intensity=Intensity(max_restarts=1, period=100)
+            children=(child,),
+            backoff=backoff,
+            intensity=Intensity(max_restarts=max_restarts, period=100),
         )
         return Supervisor(spec, hook=self.log)
 
@@ -203,26 +204,6 @@ async def test_replaced_ask_fails_its_asker_at_once(autojump_clock: MockClock) -
         await root.stop()
 
 
-@pytest.mark.parametrize(
-    ("overflow", "kept"), [(Overflow.DROP_OLDEST, ["b", "c"]), (Overflow.DROP_NEWEST, ["a", "b"])]
-)
-async def test_dropping_mailbox_tells_the_hook_what_it_dropped(
-    overflow: Overflow, kept: list[str], autojump_clock: MockClock
-) -> None:
-    worker = Worker(MailboxSpec(capacity=2, overflow=overflow))
-    root = worker.supervisor()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(root.run)
-        await fill(worker, "a", "b", "c")
-        (letter,) = worker.log.of(DeadLetter)
-        assert letter == DeadLetter(path="root/w", cause=DeadLetterCause.DROPPED, message="Work")
-        worker.gate.set()
-        await settle()
-        assert worker.taken == ["first", *kept]
-        assert worker.is_conserved()
-        await root.stop()
-
-
 async def test_mailbox_reports_once_that_it_is_nearly_full(autojump_clock: MockClock) -> None:
     worker = Worker(MailboxSpec(capacity=10))
     root = worker.supervisor()
@@ -293,18 +274,53 @@ async def test_queue_survives_the_crash_but_not_the_message_in_hand(
         await root.stop()
 
 
-async def test_queue_is_dropped_at_a_restart_where_the_spec_says_so(
+async def test_message_in_hand_at_a_crash_comes_back_until_it_counts_as_poison(
     autojump_clock: MockClock,
 ) -> None:
-    worker = Worker(MailboxSpec(on_restart=OnRestart.DROP))
-    root = worker.supervisor()
+    worker = Worker(MailboxSpec(capacity=2, poison_after=3))
+    root = worker.supervisor(max_restarts=3)
     async with trio.open_nursery() as nursery:
         await nursery.start(root.run)
+        await fill(worker)
         worker.ref.tell(Work("crash"))
         worker.ref.tell(Work("next"))
         worker.gate.set()
         await settle()
+        assert worker.taken == ["first", "crash", "crash", "crash", "next"]
+        (letter,) = worker.log.of(DeadLetter)
+        assert letter == DeadLetter(path="root/w", cause=DeadLetterCause.CRASHED, message="Work")
+        assert worker.is_conserved()
+        await root.stop()
+
+
+async def test_ask_in_hand_at_a_crash_never_comes_back(autojump_clock: MockClock) -> None:
+    worker = Worker(MailboxSpec(poison_after=3))
+    root = worker.supervisor()
+    worker.gate.set()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        with pytest.raises(ActorError):
+            await worker.ref.ask(Work("crash"))
+        await settle()
         assert worker.taken == ["crash"]
+        assert worker.is_conserved()
+        await root.stop()
+
+
+async def test_returning_message_gives_way_to_a_later_one_of_its_key(
+    autojump_clock: MockClock,
+) -> None:
+    worker = Worker(MailboxSpec(overflow=Overflow.COALESCE, key=type, poison_after=3))
+    root = worker.supervisor()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        worker.ref.tell(Work("crash"))
+        await settle()
+        worker.ref.tell(Work("later"))
+        worker.gate.set()
+        await settle()
+        assert worker.taken == ["crash", "later"]
+        assert [letter.cause for letter in worker.log.of(DeadLetter)] == [DeadLetterCause.REPLACED]
         assert worker.is_conserved()
         await root.stop()
 

@@ -22,6 +22,10 @@ async def idle(ctx: Context[object]) -> None:
     await ctx.stop_requested.wait()
 
 
+def child(id: str, **changes: object) -> ChildSpec[object]:
+    return ChildSpec(id=id, start=idle, **changes)  # type: ignore[arg-type]
+
+
 def test_child_spec_gives_an_inner_supervisor_all_the_time_it_needs() -> None:
     inner = ChildSpec[object](id="inner", start=SupervisorSpec())
     worker = ChildSpec(id="worker", start=idle)
@@ -70,11 +74,34 @@ def test_supervisor_spec_refuses_one_mailbox_in_two_specs_of_the_tree() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"strategy": "one_for_one"}, {"stop_order": None}, {"max_starting": 0}]
+    ("wrong", "message"),
+    [
+        ({"strategy": "one_for_one"}, "strategy must be"),
+        ({"stop_order": None}, "stop_order must be"),
+        ({"auto_shutdown": "never"}, "auto_shutdown must be"),
+        ({"max_starting": 0}, "max_starting must be at least 1"),
+        ({"max_starting": 2, "strategy": Strategy.REST_FOR_ONE}, "restarts in order"),
+        ({"max_starting": 2, "strategy": Strategy.ONE_FOR_ALL}, "restarts in order"),
+        ({"max_children": 0}, "max_children"),
+        ({"max_children": 1, "children": (child("a"), child("b"))}, "max_children"),
+        (
+            {"strategy": Strategy.SIMPLE_ONE_FOR_ONE, "children": (child("a"),)},
+            "begins without children",
+        ),
+        (
+            {"children": (child("a", restart=Restart.TEMPORARY, significant=True),)},
+            "a is significant under a supervisor without auto_shutdown",
+        ),
+    ],
 )
-def test_supervisor_spec_refuses_impossible_values(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"strategy|stop_order|max_starting"):
+def test_supervisor_spec_names_what_is_impossible(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         SupervisorSpec(**wrong)  # type: ignore[arg-type]
+
+
+def test_permanent_child_cannot_be_significant() -> None:
+    with pytest.raises(ValueError, match="permanent and never ends for good"):
+        child("a", significant=True)
 
 
 def test_supervisor_spec_warns_where_the_limit_cannot_be_reached() -> None:
@@ -95,10 +122,12 @@ def test_mailbox_spec_needs_a_key_exactly_where_it_coalesces() -> None:
         MailboxSpec[object](key=type)
 
 
-@pytest.mark.parametrize("capacity", [0, -1, 1.5, True])
-def test_mailbox_spec_refuses_impossible_capacities(capacity: int) -> None:
+@pytest.mark.parametrize("count", [0, -1, 1.5, True])
+def test_mailbox_spec_refuses_impossible_counts(count: int) -> None:
     with pytest.raises(ValueError, match="capacity"):
-        MailboxSpec[object](capacity=capacity)
+        MailboxSpec[object](capacity=count)
+    with pytest.raises(ValueError, match="poison_after"):
+        MailboxSpec[object](poison_after=count)
 
 
 def test_specs_of_one_value_are_equal() -> None:
