@@ -221,7 +221,7 @@ def _exited(
     wants_restart: bool = False,
     delay: float = 0.0,
 ) -> ChildExited:
-    restarts = len((child.window or draft.table.window).at(draft.now).times)
+    window = (child.window or draft.table.window).at(draft.now)
     return ChildExited(
         path=draft.path(ended.id),
         incarnation=child.number,
@@ -229,9 +229,9 @@ def _exited(
         exit=ended.exit,
         uptime=0.0 if child.since is None else draft.now - child.since,
         mailbox_depth=ended.depth,
-        restarts_in_window=restarts,
+        restarts_in_window=len(window.times),
         wants_restart=wants_restart,
-        limit_exceeded=restarts >= (child.window or draft.table.window).intensity.max_restarts,
+        limit_exceeded=window.is_exhausted(draft.now),
         delay=delay,
     )
 

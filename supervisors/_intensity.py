@@ -1,6 +1,7 @@
 """Restarts counted in a window. Pure: the moment is passed in."""
 
 import math
+from bisect import bisect_left
 
 import attrs
 
@@ -42,13 +43,14 @@ class Window:
 
     def at(self, now: float) -> "Window":
         """Return the window without the restarts older than the period."""
-        oldest = now - self.intensity.period
-        return attrs.evolve(self, times=tuple(time for time in self.times if time >= oldest))
+        expired = bisect_left(self.times, now - self.intensity.period)
+        return Window(intensity=self.intensity, times=self.times[expired:]) if expired else self
 
     def record(self, now: float) -> "Window":
         """Return the window with one restart more, no longer than it takes to tell the limit."""
         kept = (*self.at(now).times, now)
-        return attrs.evolve(self, times=kept[-(self.intensity.max_restarts + 1) :])
+        times = kept[-(self.intensity.max_restarts + 1) :]
+        return Window(intensity=self.intensity, times=times)
 
     def is_exhausted(self, now: float) -> bool:
         """Tell whether one restart more would exceed the limit."""

@@ -660,24 +660,3 @@ async def test_two_tasks_cannot_receive_from_one_mailbox(autojump_clock: MockClo
         await settle()
         assert "BusyResourceError" in log.lines()[-1] or "abnormal" in log.lines()[-1]
         await root.stop()
-
-
-async def test_two_thousand_cancelled_asks_leave_nothing_behind(
-    autojump_clock: MockClock,
-) -> None:
-    worker = Worker(MailboxSpec(capacity=20_000))
-    root = worker.supervisor()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(root.run)
-        await fill(worker)
-        before = trio.lowlevel.current_statistics().tasks_living
-        with trio.move_on_after(1):
-            async with trio.open_nursery() as askers:
-                for number in range(2_000):
-                    askers.start_soon(worker.ref.ask, Work(str(number)))
-        assert trio.lowlevel.current_statistics().tasks_living == before
-        worker.gate.set()
-        await settle()
-        assert worker.taken == ["first"]
-        assert worker.is_conserved()
-        await root.stop()
