@@ -15,6 +15,7 @@ from supervisors import (
     Context,
     ExitKind,
     Health,
+    HealthChanged,
     HealthState,
     Intensity,
     OnLimit,
@@ -25,6 +26,7 @@ from supervisors import (
     Supervisor,
     SupervisorSpec,
     Verdict,
+    run_daemon,
 )
 from supervisors.testing import EventLog, ScriptedActor, settle
 
@@ -208,3 +210,78 @@ def test_impossible_idle_times_are_refused(max_idle: float) -> None:
 def test_idle_time_of_a_supervisor_is_refused() -> None:
     with pytest.raises(ValueError, match="max_idle"):
         ChildSpec[object](id="a", start=SupervisorSpec(), max_idle=5.0)
+
+
+class Notes:
+    """A notifier that keeps what it is told, with the time."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(f"{trio.current_time():g} {text}")
+
+    def ready(self) -> None:
+        self.note("ready")
+
+    def alive(self) -> None:
+        self.note("alive")
+
+    def extend(self, seconds: float) -> None:
+        self.note("extend")
+
+    def status(self, text: str) -> None:
+        self.note(text)
+
+    def stopping(self) -> None:
+        self.note("stopping")
+
+
+async def test_notifier_hears_of_life_only_while_every_critical_child_makes_progress(
+    autojump_clock: MockClock,
+) -> None:
+    log = EventLog()
+    root = tree(Plodder(shield=20.0), log)
+    notes = Notes()
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            await run_daemon(root, grace_period=1.0, notifier=notes, heartbeat=4.0)
+
+        nursery.start_soon(run)
+        await trio.sleep(34.5)
+        nursery.cancel_scope.cancel()
+    assert notes.said == [
+        "0 extend",
+        "0 ready",
+        "4 alive",
+        "8 alive",
+        "12 stalled root/p",  # no progress since 0, cancelled at 10, and it goes on
+        "32 ok",
+        "32 alive",
+    ]
+    assert [(e.before, e.after, e.paths) for e in log.of(HealthChanged)] == [
+        (HealthState.OK, HealthState.STALLED, ("root/p",)),
+        (HealthState.STALLED, HealthState.OK, ()),
+    ]
+
+
+async def test_notifier_hears_of_no_life_before_readiness_nor_from_a_late_loop(
+    mock_clock: MockClock,
+) -> None:
+    slow = ScriptedActor(start_delay=10.0)
+    notes = Notes()
+    root = Supervisor(SupervisorSpec(children=(ChildSpec(id="a", start=slow.run),)))
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            await run_daemon(root, grace_period=1.0, notifier=notes, heartbeat=4.0)
+
+        nursery.start_soon(run)
+        for seconds in (4.0, 6.0, 4.0, 9.0, 4.0):
+            await settle()
+            mock_clock.jump(seconds)
+        await settle()
+        nursery.cancel_scope.cancel()
+    # the look that was due at 18 came at 23: the loop had hung for longer than a heartbeat
+    assert notes.said == ["10 extend", "10 ready", "14 alive", "27 alive"]
