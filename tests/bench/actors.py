@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from supervisors import (
+    BRUTAL_KILL,
     Ask,
     Backoff,
     ChildExited,
@@ -244,7 +245,7 @@ async def crash_actor(meter: Meter, siblings: int) -> None:
     spec = SupervisorSpec(
         children=(
             *(ChildSpec(id=f"idle-{number}", start=idle) for number in range(siblings)),
-            ChildSpec(id="crash", start=crash),
+            ChildSpec(id="crash", start=crash, stop_timeout=BRUTAL_KILL),
         ),
         backoff=Backoff(base=0.0),
         intensity=Intensity(max_restarts=1_000_000, period=0.001),  # few are ever counted
