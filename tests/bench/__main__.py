@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=rounds, default=5, help="at least so many (default: 5)")
     parser.add_argument("--quick", action="store_true", help="one round of few units, unjudged")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--environment", type=Path, default=ENVIRONMENT, help="of the peers")
+    parser.add_argument("--environment", type=folder, default=ENVIRONMENT, help="of the peers")
     parser.add_argument("--install", action="store_true", help="make that environment, and end")
     parser.add_argument("--allow-absent", action="store_true", help="excuse what has no peer here")
     return parser.parse_args()
@@ -51,9 +51,13 @@ def rounds(text: str) -> int:
     return number
 
 
+def folder(text: str) -> Path:
+    return Path(text).resolve()  # contenders run elsewhere
+
+
 def install(environment: Path) -> None:
     """Install the project and its peers into an environment of their own."""
-    venv.create(environment, with_pip=True, clear=True)
+    venv.create(environment, with_pip=True)
     pip = [str(environment / "bin" / "python"), "-m", "pip", "install"]
     subprocess.run([*pip, "--upgrade", "pip"], check=True)  # `--group` needs 25.1
     subprocess.run(
@@ -113,6 +117,6 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -45,6 +45,9 @@ class Question(Ask[int]):
         return 2 * self.number + 1
 
 
+Request = tuple[Question, trio.MemorySendChannel[int]]
+
+
 def mailbox_rules() -> MailboxSpec[Question]:
     """Return the rules of a mailbox that does all it can."""
     if "poison_after" in attrs.fields_dict(MailboxSpec):
@@ -104,23 +107,24 @@ def check_conserved(meter: Meter, boxes: list[Mailbox[Question]]) -> None:
     assert not any(box.rejected or box.dead_letters or box.queued for box in seen)
 
 
-async def ask_bare(meter: Meter) -> None:
-    """Ask a task over a request channel, with a fresh reply channel for each question."""
-    requests, received = trio.open_memory_channel[tuple[Question, trio.MemorySendChannel[int]]](
-        ROOM
-    )
+async def ask_bare(meter: Meter, count: int) -> None:
+    """Ask so many tasks in turn over their channels, with a fresh reply channel each time."""
+    asked: list[trio.MemorySendChannel[Request]] = []
 
-    async def serve() -> None:
+    async def serve(received: trio.MemoryReceiveChannel[Request]) -> None:
         async for question, reply in received:
             await reply.send(question.answer())
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        for number in meter.each():
+        for _ in range(count):
+            send, received = trio.open_memory_channel[Request](ROOM)
+            asked.append(send)
+            nursery.start_soon(serve, received)
+        for number, send in zip(meter.each(), cycle(asked), strict=False):
             reply, answer = trio.open_memory_channel[int](1)
-            await requests.send((Question(number), reply))
+            await send.send((Question(number), reply))
             meter.add(await answer.receive())
-        requests.close()
+        nursery.cancel_scope.cancel()
 
 
 def ask_pykka(meter: Meter) -> None:
@@ -291,7 +295,7 @@ SHAPES = (
         name="ask",
         units=30_000,
         contenders=(
-            Contender("bare", on_trio(ask_bare)),
+            Contender("bare", on_trio(ask_bare, 1)),
             Contender("own deadline", on_trio(ask_actors, 1)),
             Contender("inherited", on_trio(ask_inheriting)),
             Contender("pykka", ask_pykka, needs="pykka"),
@@ -303,6 +307,8 @@ SHAPES = (
         contenders=(
             Contender("one actor", on_trio(ask_actors, 1)),
             Contender("many actors", on_trio(ask_actors, MANY)),
+            Contender("one task", on_trio(ask_bare, 1)),
+            Contender("many tasks", on_trio(ask_bare, MANY)),
         ),
     ),
     Shape(
