@@ -52,13 +52,13 @@ class ReplySlot:
             raise self.error
         return self.value
 
-    def abandon(self) -> None:
-        """Give up the answer: the asker has gone."""
-        self.is_open = False
-        self._task = None
+    def is_expired(self) -> bool:
+        """Tell whether the asker has gone or its time is over."""
+        return not self.is_open or trio.current_time() >= self.deadline
 
     def _abandon(self, raise_cancel: RaiseCancelT) -> Abort:
-        self.abandon()
+        self.is_open = False
+        self._task = None
         return Abort.SUCCEEDED
 
     def _close(self) -> None:
@@ -83,11 +83,6 @@ class Envelope:
         self.chain = chain
         self.crashes = 0
         self.is_refused = False
-
-    def is_expired(self) -> bool:
-        """Tell whether the asker has gone or its time is over."""
-        slot = self.slot
-        return slot is not None and (not slot.is_open or trio.current_time() >= slot.deadline)
 
     def name(self) -> str:
         """Return the type of the message."""
@@ -243,20 +238,46 @@ class Box:
 
     # The side of the actor
 
-    async def take(self) -> Envelope | None:
-        """Finish the message in hand and wait for the next; None when the actor shall end."""
+    def settle_and_look(self) -> bool:
+        """Finish the message in hand; return whether there is a reason not to wait."""
         if self._receiver is not None:
             raise trio.BusyResourceError(f"two tasks receive from the mailbox of {self.path}")
         self.settle()
-        if self._queue or self._is_halted:
-            await trio.lowlevel.checkpoint()
-        while not self._is_over():
-            envelope = self._pop()
-            if envelope is not None:
-                return envelope
-            self._receiver = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._leave)
+        return self._is_halted or bool(self._queue)
+
+    def take(self) -> Envelope | None:
+        """Take the next message in hand; None where there is none or the actor shall end."""
+        while self._queue and not self.is_over():
+            envelope = self._remove_first()
+            slot = envelope.slot
+            if slot is not None:
+                if slot.is_expired():
+                    self._bury([envelope], DeadLetterCause.EXPIRED)
+                    continue
+                if self._open_asks is None:
+                    self._open_asks = set()
+                self._open_asks.add(slot)
+            self.in_hand = envelope
+            chain = (*envelope.chain, self) if envelope.chain else self.alone
+            if asked_through.get() is not chain:
+                asked_through.set(chain)
+            return envelope
         return None
+
+    def park(self, receiver: Task) -> None:
+        """Let the actor's task wait for a message; it is rescheduled when there is one."""
+        self._receiver = receiver
+
+    def leave(self, raise_cancel: RaiseCancelT) -> Abort:
+        """Let the waiting task go: it is cancelled."""
+        self._receiver = None
+        return Abort.SUCCEEDED
+
+    def is_over(self) -> bool:
+        """Tell whether the actor shall take no more messages."""
+        if not self._is_halted:
+            return False
+        return not (self._is_closing and self._spec.drain is Drain.ALL and self._queue)
 
     def settle(self) -> None:
         """Count the message in hand as processed."""
@@ -271,26 +292,6 @@ class Box:
         if not slot.answer(value):
             self.late_replies += 1
 
-    def _is_over(self) -> bool:
-        if not self._is_halted:
-            return False
-        return not (self._is_closing and self._spec.drain is Drain.ALL and self._queue)
-
-    def _pop(self) -> Envelope | None:
-        while self._queue:
-            envelope = self._remove_first()
-            if envelope.is_expired():
-                self._bury([envelope], DeadLetterCause.EXPIRED)
-                continue
-            self.in_hand = envelope
-            if envelope.slot is not None:
-                if self._open_asks is None:
-                    self._open_asks = set()
-                self._open_asks.add(envelope.slot)
-            asked_through.set((*envelope.chain, self) if envelope.chain else self.alone)
-            return envelope
-        return None
-
     def _remove_first(self) -> Envelope:
         envelope = self._queue.popleft()
         if self._keyed is not None:
@@ -302,10 +303,6 @@ class Box:
             self._accept(self._senders.pop(task))
             trio.lowlevel.reschedule(task)
         return envelope
-
-    def _leave(self, raise_cancel: RaiseCancelT) -> Abort:
-        self._receiver = None
-        return Abort.SUCCEEDED
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None:

@@ -3,6 +3,7 @@
 import abc
 import enum
 import math
+from collections.abc import Awaitable
 
 import attrs
 
@@ -130,8 +131,8 @@ class AnyChildSpec(abc.ABC):
         """Return the mailbox that the spec was given, or a new one by its rules."""
 
     @abc.abstractmethod
-    async def run(self, running: Running) -> None:
-        """Run the actor function once, with a context of its message type."""
+    def run(self, running: Running) -> Awaitable[None]:
+        """Call the actor function, with a context of its message type."""
 
     def patience(self) -> float:
         """Return the seconds between the request to stop and the cancellation."""

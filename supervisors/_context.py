@@ -104,11 +104,16 @@ class Inbox(Generic[M]):
 
     async def __anext__(self) -> Delivery[M]:
         running = self._running
-        envelope = await running.box.take()
+        box = running.box
+        if box.settle_and_look():
+            await trio.lowlevel.checkpoint()
+        while (envelope := box.take()) is None:
+            if box.is_over():
+                raise StopAsyncIteration
+            box.park(trio.lowlevel.current_task())
+            await trio.lowlevel.wait_task_rescheduled(box.leave)
         running.progressed_at = trio.current_time()
-        if envelope is None:
-            raise StopAsyncIteration
-        return Delivery(running.box, envelope)
+        return Delivery(box, envelope)
 
 
 @attrs.frozen(kw_only=True)

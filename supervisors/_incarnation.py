@@ -66,7 +66,12 @@ class Incarnation(Running):
         error: Exception | None = None
         rest: BaseException | None = None
         try:
-            await self._run_in_scope()
+            with self.scope:
+                try:
+                    await self.run_actor(self)
+                except (trio.Cancelled, BaseExceptionGroup) as ended:
+                    self._take_stray(ended)
+                    raise
         except BaseExceptionGroup as group:
             error, rest = group.split(Exception)
         except Exception as crash:  # the one place that judges crashes
@@ -78,17 +83,15 @@ class Incarnation(Running):
             self.owner.note_last_words(self._end(error)[0])
         raise rest
 
-    async def _run_in_scope(self) -> None:
-        with self.scope:
-            try:
-                await self.run_actor(self)
-            except (trio.Cancelled, BaseExceptionGroup) as ended:
-                if _is_cancelled(ended) and trio.current_effective_deadline() > -math.inf:
-                    # Nobody cancelled us: let our own scope take it, for to Trio it would look as
-                    # if the nursery's had been cancelled, and the whole tree would end unheard.
-                    self.is_stray = True
-                    self.scope.cancel(reason="a Cancelled that no scope waits for")
-                raise
+    def _take_stray(self, ended: BaseException) -> None:
+        """Let our own scope take a Cancelled although nobody cancelled us.
+
+        To Trio it would look as if the nursery's had been cancelled, and the whole tree would end
+        unheard.
+        """
+        if _is_cancelled(ended) and trio.current_effective_deadline() > -math.inf:
+            self.is_stray = True
+            self.scope.cancel(reason="a Cancelled that no scope waits for")
 
     def cancel(self, cause: str, *, is_kill: bool) -> None:
         """Cancel it; the cause shows in the text of its Cancelled."""

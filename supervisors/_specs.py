@@ -138,11 +138,11 @@ class ChildSpec(AnyChildSpec, Generic[M]):
         """Return the mailbox that the spec was given, or a new one by its rules."""
         return self.mailbox.box if isinstance(self.mailbox, Mailbox) else Mailbox(self.mailbox).box
 
-    async def run(self, running: Running) -> None:
-        """Run the actor function once, with a context of its message type."""
+    def run(self, running: Running) -> Awaitable[None]:
+        """Call the actor function, with a context of its message type."""
         if isinstance(self.start, SupervisorSpec):
             raise TypeError(f"child {self.id} is a supervisor, not an actor")
-        await self.start(Context(running))
+        return self.start(Context(running))
 
 
 def subtree_of(spec: AnyChildSpec) -> SupervisorSpec | None:
