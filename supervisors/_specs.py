@@ -165,6 +165,8 @@ def boxes_of(spec: SupervisorSpec) -> Iterator[Box]:
 
 def _warn_unreachable(intensity: Intensity, backoff: Backoff) -> None:
     total = 0.0
+    if backoff.base == 0:
+        return
     for attempt in range(intensity.max_restarts):
         total += backoff.ceiling(attempt)
         if total >= intensity.period:
