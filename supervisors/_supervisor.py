@@ -184,7 +184,8 @@ class Supervisor:
         while path != runner.path:
             for id, slot in runner.slots.items():
                 is_way = path == slot.path or path.startswith(f"{slot.path}/")
-                if is_way and slot.inner is not None and runner.table.children[id].is_alive:
+                child = runner.table.children.get(id)
+                if is_way and slot.inner is not None and child is not None and child.is_alive:
                     runner = slot.inner
                     break
             else:

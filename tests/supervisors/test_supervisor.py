@@ -18,6 +18,7 @@ from supervisors import (
     ChildState,
     ChildStateError,
     Context,
+    Escalate,
     ExitKind,
     IgnoreStart,
     Intensity,
@@ -829,6 +830,30 @@ async def test_nested_supervisor_is_found_only_while_it_runs(autojump_clock: Moc
         await root.terminate_child("in")
         with pytest.raises(NoSuchChild):
             root.nested("root/in")
+
+
+async def test_nested_supervisor_that_the_root_gave_up_over_is_not_found(
+    autojump_clock: MockClock,
+) -> None:
+    class Strict:
+        def decide(self, exited: ChildExited, error: Exception | None) -> Escalate:
+            return Escalate(reason="no end is borne")
+
+    bench = Bench(1)
+    fragile = SupervisorSpec(children=bench.children(), policy=Strict())
+    inner = ChildSpec[object](id="in", start=fragile, restart=Restart.TEMPORARY)
+    root = bench.supervisor(SupervisorSpec(children=(inner,), policy=Strict()))
+
+    async def crash() -> None:
+        await settle()
+        bench["a"].crash()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(crash)
+        with pytest.raises(RestartLimitExceeded):
+            await root.run()
+    with pytest.raises(NoSuchChild):
+        root.nested("root/in")
 
 
 # Requests
