@@ -1,163 +1,27 @@
-"""Parts for tests of trees: an actor that does what it is told, and a log of events.
+"""Parts for tests of trees: an actor that does what it is told, a log of events, scenarios.
 
 Nothing here sleeps; with Trio's autojump clock every test of a tree runs in no time.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from supervisors._doubles import EventLog, ScriptedActor, describe, settle
+from supervisors._replay import check, difference, replay
+from supervisors._replay_core import CorePlay, replay_core
+from supervisors._scenario import Lines, Node, Scenario, Step, StepKind, Tree
 
-import attrs
-import trio
-import trio.testing
-
-from supervisors._context import Context
-from supervisors._events import (
-    ChildExited,
-    ChildReplaced,
-    ChildStarted,
-    DeadLetter,
-    Event,
-    HealthChanged,
-    LimitExceeded,
-    MailboxHigh,
-    RestartScheduled,
-    StopTimedOut,
-)
-
-E = TypeVar("E", bound=Event)
-
-
-async def settle() -> None:
-    """Wait until every task is blocked: what can happen without time passing has happened."""
-    await trio.testing.wait_all_tasks_blocked()
-
-
-class EventLog:
-    """A hook that keeps every event.
-
-    Attributes:
-        events: All of them, in order.
-    """
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def __call__(self, event: Event) -> None:  # noqa: D102 - the class says it
-        self.events.append(event)
-
-    def of(self, kind: type[E]) -> list[E]:
-        """Return the events of one kind."""
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def lines(self) -> list[str]:
-        """Return one short line per event, `started root/a 2` for instance."""
-        return [describe(event) for event in self.events]
-
-    def take(self) -> list[str]:
-        """Return the lines since the last call."""
-        lines = self.lines()
-        self.events.clear()
-        return lines
-
-
-def describe(event: Event) -> str:
-    """Return the short line of an event: what a test compares, without times."""
-    match event:
-        case ChildStarted(path=path, incarnation=number):
-            return f"started {path} {number}"
-        case ChildExited(path=path, incarnation=number, phase=phase, exit=exit):
-            return f"exited {path} {number} {exit.kind.value} while {phase.value}"
-        case RestartScheduled(path=path, attempt=attempt):
-            return f"restarting {path} after attempt {attempt}"
-        case ChildReplaced(path=path):
-            return f"replaced {path}"
-        case LimitExceeded(path=path, restarts=restarts):
-            return f"limit of {path} exceeded after {restarts}"
-        case StopTimedOut(path=path):
-            return f"stuck {path}"
-        case DeadLetter(path=path, cause=cause, message=message, count=count):
-            return f"dead letter of {path}: {count} {message} {cause.value}"
-        case MailboxHigh(path=path, depth=depth):
-            return f"mailbox of {path} holds {depth}"
-        case HealthChanged(before=before, after=after, paths=paths):
-            return f"health {before.value} -> {after.value} {' '.join(paths)}".rstrip()
-
-
-@attrs.define(kw_only=True, eq=False)
-class ScriptedActor:
-    """An actor function that crashes, returns, hangs or shields on cue: `start=scripted.run`.
-
-    Attributes:
-        start_delay: Seconds until it says that it is ready; math.inf: never.
-        fail_starts: How many of the next starts fail.
-        stop_delay: Seconds from the request to stop to its return; math.inf: it ignores it.
-        shield: Seconds for which it goes on when cancelled.
-        starts: How often it was started.
-        received: The messages it took, over all incarnations.
-    """
-
-    start_delay: float = 0.0
-    fail_starts: int = 0
-    stop_delay: float = 0.0
-    shield: float = 0.0
-    starts: int = 0
-    received: list[object] = attrs.field(factory=list)
-    _cue: Callable[[], None] | None = None
-    _cued: trio.Event = attrs.field(factory=trio.Event)
-
-    def crash(self, error: BaseException | None = None) -> None:
-        """Let the running incarnation raise; by default a RuntimeError."""
-
-        def cue() -> None:
-            raise error if error is not None else RuntimeError("crashed on cue")
-
-        self._give(cue)
-
-    def finish(self) -> None:
-        """Let the running incarnation return."""
-        self._give(lambda: None)
-
-    def _give(self, cue: Callable[[], None]) -> None:
-        self._cue = cue
-        self._cued.set()
-
-    async def run(self, ctx: Context[object]) -> None:
-        """Do what the attributes and the cues say."""
-        self.starts += 1
-        self._cued = trio.Event()
-        await self._begin(ctx)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._receive, ctx)
-            nursery.start_soon(self._watch_stop, ctx)
-            nursery.start_soon(self._hold_out)
-            await self._cued.wait()
-            nursery.cancel_scope.cancel()
-        if self._cue is not None:
-            cue, self._cue = self._cue, None
-            cue()
-
-    async def _begin(self, ctx: Context[object]) -> None:
-        await trio.sleep(self.start_delay)
-        if self.fail_starts > 0:
-            self.fail_starts -= 1
-            raise RuntimeError("start failed on cue")
-        ctx.started()
-
-    async def _receive(self, ctx: Context[object]) -> None:
-        async for delivery in ctx.inbox:
-            self.received.append(delivery.message)
-            delivery.reply(delivery.message)
-
-    async def _watch_stop(self, ctx: Context[object]) -> None:
-        await ctx.stop_requested.wait()
-        await trio.sleep(self.stop_delay)
-        self._cued.set()
-
-    async def _hold_out(self) -> None:
-        try:
-            await trio.sleep_forever()
-        except trio.Cancelled:
-            if not self._cued.is_set():
-                with trio.CancelScope(shield=True):
-                    await trio.sleep(self.shield)
-            raise
+__all__ = [
+    "CorePlay",
+    "EventLog",
+    "Lines",
+    "Node",
+    "Scenario",
+    "ScriptedActor",
+    "Step",
+    "StepKind",
+    "Tree",
+    "check",
+    "describe",
+    "difference",
+    "replay",
+    "replay_core",
+    "settle",
+]

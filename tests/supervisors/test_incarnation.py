@@ -55,7 +55,7 @@ async def test_crash_keeps_its_error_and_traceback_as_text(autojump_clock: MockC
     exit = await end_of(ScriptedActor(), ValueError("bad page"))
     assert (exit.kind, exit.error) == (ExitKind.ABNORMAL, "ValueError: bad page")
     assert exit.traceback is not None
-    assert "testing.py" in exit.traceback
+    assert "_doubles.py" in exit.traceback
 
 
 async def test_return_is_a_normal_end(autojump_clock: MockClock) -> None:
