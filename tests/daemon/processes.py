@@ -211,9 +211,9 @@ class Running:
             self.began = time.monotonic()
             self.process.send_signal(number)
 
-    async def ended(self) -> Ended:
+    async def ended(self, within_s: float = PATIENCE_S) -> Ended:
         """Wait until the process has ended and all it wrote is read."""
-        with trio.fail_after(PATIENCE_S):
+        with trio.fail_after(within_s):
             code = await self.process.wait()
             took_s = time.monotonic() - self.began
             while self._open:

@@ -1,4 +1,4 @@
-"""Politeness as a site sees it: the daemon against nginx with `limit_req`, judged by nginx's log."""
+"""Politeness as a site sees it: the daemon against nginx's `limit_req`, judged by nginx's log."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from tests.daemon.boards import greenhouse
-from tests.daemon.processes import Home, jobping
+from tests.daemon.processes import PATIENCE_S, Home, jobping
 
 LIMIT = 2.0  # requests per second that nginx bears, without a burst
 PACE = 1.9  # what the daemon is told
@@ -129,7 +129,7 @@ async def test_daemon_below_a_sites_limit_is_never_refused(home: Home, seconds: 
         minutes = str(seconds / 60 + 2)
         command = ("run", "--once", "--json", "--minutes", minutes, "--config", str(file))
         async with jobping(*command, home=home) as daemon:
-            ended = await daemon.ended()
+            ended = await daemon.ended(within_s=seconds + PATIENCE_S)
         arrivals = site.arrivals()
     assert ended.code == 0, ended
     assert len(arrivals) >= boards
