@@ -9,11 +9,16 @@ from jobping.core.ids import BoardId, Domain, SourceName
 
 
 class Coverage(enum.Enum):
-    """What a complete walk of a board lists."""
+    """What a complete walk of a board lists.
+
+    Attributes:
+        EACH: Postings one by one: each answer speaks of its own posting, absence of none.
+    """
 
     WHOLE = "whole"
     NEWEST = "newest"
     QUERY = "query"
+    EACH = "each"
 
 
 class Route(enum.Enum):

@@ -4,6 +4,8 @@ import datetime as dt
 
 import attrs
 
+from jobping.core.ids import ExternalId
+
 MIB = 1024 * 1024
 
 
@@ -16,6 +18,7 @@ class PageRequest:
         headers: Further fields beside User-Agent, Accept and Accept-Encoding.
         accept: Media types that the source can read; the first is what it expects.
         byte_ceiling: Most bytes of the decoded body.
+        posting: The one posting that is asked for; None where the answer is a list.
     """
 
     url: str
@@ -24,6 +27,7 @@ class PageRequest:
     body: bytes | None = None
     accept: tuple[str, ...] = ("application/json",)
     byte_ceiling: int = 10 * MIB
+    posting: ExternalId | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -3,6 +3,7 @@
 import datetime as dt
 import enum
 from decimal import Decimal
+from typing import Final
 
 import attrs
 
@@ -98,6 +99,8 @@ class PostingDraft:
         level: The source's own words for seniority, or None.
         language: ISO 639-1 of the text where the source says it.
         source_digest: 16 bytes over parser version and raw item less its volatile fields.
+        weak: Names of the fields that the route says less well than another one of the source, or
+            not at all; see `over_stored`. Not part of the content.
     """
 
     source: SourceName
@@ -119,6 +122,42 @@ class PostingDraft:
     tags: tuple[str, ...] = ()
     language: str | None = None
     source_digest: bytes = b""
+    weak: frozenset[str] = attrs.field(default=frozenset(), eq=False)
+
+
+CONTENT: Final = frozenset(
+    ("title", "company", "url", "locations", "remote", "description", "posted_at", "closes_at",
+     "salary", "employment", "department", "level", "tags", "language")
+)  # fmt: skip
+"""The fields that can be weak; `posted_at` stands for its precision and raw text too."""
+_POSTED: Final = ("posted_at", "posted_precision", "posted_raw")
+
+
+def unknown_fields(draft: PostingDraft) -> frozenset[str]:
+    """Return the fields in which the draft says nothing."""
+    return frozenset(name for name in CONTENT if not _is_known(getattr(draft, name)))
+
+
+def over_stored(draft: PostingDraft, stored: PostingDraft) -> PostingDraft:
+    """Return what becomes of a stored posting: the draft, but in its weak fields what is stored.
+
+    Of a weak field that the store does not know the draft's value is taken.
+    """
+    kept = [name for name in draft.weak if _is_known(getattr(stored, name))]
+    names = [*kept, *(_POSTED if "posted_at" in kept else ())]
+    return attrs.evolve(draft, weak=frozenset(), **{name: getattr(stored, name) for name in names})
+
+
+def _is_known(value: object) -> bool:
+    return value not in (None, "", (), Remote.UNKNOWN)
+
+
+@attrs.frozen(kw_only=True)
+class KnownPosting:
+    """A posting that can be asked for alone, because its id and its page are known."""
+
+    external_id: ExternalId
+    url: str
 
 
 @attrs.frozen(kw_only=True)

@@ -15,6 +15,10 @@ from jobping.errors import FetchError, MalformedPage, Throttled
 
 DRIFT_SHARE = 0.2
 """More than this share of rejected items means that the board changed its shape."""
+SINGLES_SHARE = 0.5
+"""The same for postings that were asked for one by one: some of them may have been taken down."""
+FEWEST_SINGLES = 4
+"""Of fewer postings nothing is concluded."""
 
 
 @attrs.frozen(kw_only=True)
@@ -41,6 +45,7 @@ class Parsed:
         total: How many items the board says it has, or None.
         following: The request for the next page, or None.
         replaced: Characters that the declared encoding could not read.
+        gone: Postings of which the source says in its own words that it has them no longer.
     """
 
     items: int
@@ -50,6 +55,7 @@ class Parsed:
     total: int | None = None
     following: PageRequest | None = None
     replaced: int = 0
+    gone: tuple[ExternalId, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -97,11 +103,14 @@ class Walk:
         coverage: What a complete walk would list.
         page_cap: Most pages of one walk.
         pages: Pages read so far.
-        seen: Every readable external id so far.
+        seen: Every readable external id that a list has shown so far.
         total: The total that page 1 stated; later pages are not believed.
         items: Items so far.
         repeated: Items whose id a page of this walk had before.
         rejected: Rejected items so far.
+        gone: Postings that the source says are gone, each by its own answer.
+        singles: Postings asked for one by one so far.
+        lost: Those of them whose answer was rejected.
         ended: Why the walk must not go on, or None.
     """
 
@@ -114,6 +123,9 @@ class Walk:
     items: int = 0
     repeated: int = 0
     rejected: tuple[Rejected, ...] = ()
+    gone: frozenset[ExternalId] = frozenset()
+    singles: int = 0
+    lost: int = 0
     ended: Partial | Drift | None = None
 
 
@@ -146,6 +158,8 @@ def on_page(walk: Walk, parsed: Parsed) -> Walk:
     """
     if not walk.pending:
         raise ValueError("a page without a request")
+    if walk.pending[0].posting is not None:
+        return _on_single(walk, parsed)
     known = walk.seen.intersection(parsed.seen)
     after = attrs.evolve(
         walk,
@@ -189,6 +203,25 @@ def finish(walk: Walk, failure: FetchError | MalformedPage | BoardGone | None = 
             return Partial(reason=failure.why)
 
 
+def _on_single(walk: Walk, parsed: Parsed) -> Walk:
+    """Take in the answer about one posting: it adds nothing to what lists have shown."""
+    lost = walk.lost + len(parsed.rejected)
+    after = attrs.evolve(
+        walk,
+        pending=walk.pending[1:],
+        pages=walk.pages + 1,
+        items=walk.items + parsed.items,
+        rejected=walk.rejected + parsed.rejected,
+        gone=walk.gone.union(parsed.gone),
+        singles=walk.singles + 1,
+        lost=lost,
+    )
+    if after.singles >= FEWEST_SINGLES and lost > SINGLES_SHARE * after.singles:
+        reason = f"{lost} of {after.singles} postings rejected: {after.rejected[-1].reason}"
+        return attrs.evolve(after, pending=(), ended=Drift(reason=reason))
+    return _capped(after)
+
+
 def _with_next(walk: Walk, parsed: Parsed, *, is_repeat: bool) -> Walk:
     """Return the walk with its queue moved on."""
     queue = walk.pending[1:]
@@ -198,12 +231,15 @@ def _with_next(walk: Walk, parsed: Parsed, *, is_repeat: bool) -> Walk:
     is_all = walk.total is not None and len(walk.seen) >= walk.total
     if parsed.following is not None and not is_repeat and not is_all:
         queue = (parsed.following, *queue)
-    if queue and walk.pages >= walk.page_cap:
-        capped = Partial(reason=f"more than {walk.page_cap} pages")
-        return attrs.evolve(
-            walk, pending=(), ended=capped if walk.coverage is Coverage.WHOLE else None
-        )
-    return attrs.evolve(walk, pending=queue)
+    return _capped(attrs.evolve(walk, pending=queue))
+
+
+def _capped(walk: Walk) -> Walk:
+    """End a walk that has asked as often as it may."""
+    if not walk.pending or walk.pages < walk.page_cap:
+        return walk
+    capped = Partial(reason=f"more than {walk.page_cap} pages")
+    return attrs.evolve(walk, pending=(), ended=capped if walk.coverage is Coverage.WHOLE else None)
 
 
 def _unfailed(walk: Walk) -> WalkEnd:

@@ -18,6 +18,7 @@ from jobping.sources import dates
 from jobping.sources.decode import read_json
 from jobping.sources.fields import lines
 from jobping.sources.items import Head, ItemSource, Listing
+from jobping.sources.jobposting import own_page
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 
@@ -185,4 +186,8 @@ ASHBY = ItemSource(
     slug=re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._&'+-]{0,98}[A-Za-z0-9._+-])?"),
     slug_help="the board's name as in jobs.ashbyhq.com/NAME, in its case, blanks as blanks",
     gone=_is_gone,
+    also=("https://jobs.ashbyhq.com",),
+    single=own_page(
+        "ashby", pages="https://jobs.ashbyhq.com", path=lambda job: f"/{job.slug}/{job.id}"
+    ),
 )

@@ -1,8 +1,9 @@
 """Single fields as strangers write them: lines, languages, links."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
+from jobping.core.page import PageRequest
 from jobping.core.text import clean_line
 
 MAX_URL = 2_000
@@ -43,3 +44,16 @@ def web_url(text: str | None) -> str:
     if not url.isprintable() or " " in url or parts.username is not None:
         raise ValueError("URL with blanks, control characters or a user part")
     return url
+
+
+def next_page(url: str, parameter: str, size: int) -> PageRequest:
+    """Return the request for what comes after a page of that many items.
+
+    Args:
+        parameter: The one that counts the items to skip.
+    """
+    parts = urlsplit(url)
+    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    skipped = query.get(parameter, "0")
+    query[parameter] = str((int(skipped) if skipped.isdecimal() else 0) + size)
+    return PageRequest(url=parts._replace(query=urlencode(query)).geturl())

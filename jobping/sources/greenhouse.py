@@ -1,6 +1,7 @@
 """Greenhouse: one answer per board, texts escaped once more than HTML."""
 
 import re
+from decimal import Decimal
 
 import attrs
 import msgspec
@@ -9,12 +10,14 @@ from jobping.core.board import Board, Coverage
 from jobping.core.ids import SourceName
 from jobping.core.page import Page
 from jobping.core.places import places, says_remote
-from jobping.core.posting import PostingDraft, Precision, Remote
+from jobping.core.posting import CONTENT, Interval, PostingDraft, Precision, Remote, Salary
+from jobping.core.salary import stated_salary
 from jobping.core.text import clean_line, unescape
 from jobping.sources import dates
 from jobping.sources.decode import is_json_object, read_json
 from jobping.sources.fields import language_of, line, lines
 from jobping.sources.items import Head, ItemSource, Listing
+from jobping.sources.reader import Light, Single, json_item
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 
@@ -35,6 +38,15 @@ class Metadata:
 
 
 @attrs.frozen(kw_only=True)
+class PayRange:
+    """Stated pay in hundredths, without an interval; only in the answer about one job."""
+
+    min_cents: Decimal | None = None
+    max_cents: Decimal | None = None
+    currency_type: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Job:
     """One item of `jobs`."""
 
@@ -50,6 +62,22 @@ class Job:
     departments: list[Named] | None = None
     metadata: list[Metadata] | None = None
     language: str | None = None
+    pay_input_ranges: list[PayRange] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Department:
+    """A department with its jobs, which have no texts and name no department."""
+
+    name: str | None = None
+    jobs: list[msgspec.Raw] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Departments:
+    """The answer of `/departments`."""
+
+    departments: list[Department]
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +100,16 @@ def _listing(page: Page) -> Listing:
     return Listing(items=answer.jobs, total=answer.meta.total if answer.meta else None)
 
 
+def _departments(page: Page) -> Listing:
+    """Return the jobs of all departments; one that stands in several counts once as merged."""
+    answer = read_json(
+        page, Departments, source="greenhouse", expected="an object with `departments`"
+    )
+    found = [job for department in answer.departments for job in department.jobs or ()]
+    distinct = dict.fromkeys(map(bytes, found))
+    return Listing(items=tuple(distinct), merged=len(found) - len(distinct))
+
+
 def _head(job: Job, _board: Board) -> Head:
     return Head(title=job.title, company=job.company_name, url=job.absolute_url)
 
@@ -84,6 +122,7 @@ def _fill(job: Job, draft: PostingDraft, page: Page) -> PostingDraft:
         remote=Remote.YES if says_remote(place) else Remote.UNKNOWN,
         description=html_to_text(unescape(job.content or "")),
         closes_at=dates.iso(job.application_deadline).at,
+        salary=_salary(job.pay_input_ranges or []),
         employment=_values(job, "employment type"),
         department=next((line(entry.name) for entry in job.departments or ()), None),
         language=language_of(job.language),
@@ -101,6 +140,21 @@ def _values(job: Job, label: str) -> tuple[str, ...]:
     return lines(*(value for values in flat for value in values))
 
 
+def _salary(ranges: list[PayRange]) -> Salary | None:
+    """Return the ranges of one currency joined, else the first one."""
+    if not ranges:
+        return None
+    alike = [pay for pay in ranges if pay.currency_type == ranges[0].currency_type]
+    same = alike if len(alike) == len(ranges) else ranges[:1]
+    return stated_salary(
+        "",
+        minimum=min((pay.min_cents / 100 for pay in same if pay.min_cents), default=None),
+        maximum=max((pay.max_cents / 100 for pay in same if pay.max_cents), default=None),
+        currency=ranges[0].currency_type,
+        interval=Interval.UNKNOWN,
+    )
+
+
 GREENHOUSE = ItemSource(
     name=SourceName("greenhouse"),
     coverage=Coverage.WHOLE,
@@ -115,4 +169,15 @@ GREENHOUSE = ItemSource(
     slug=re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"),
     slug_help="the board's token: letters, digits, _ and -",
     gone=is_json_object,
+    weak=frozenset({"salary"}),
+    light=Light(
+        path=lambda slug: f"/v1/boards/{slug}/departments",
+        listing=_departments,
+        weak=CONTENT - {"title", "locations", "remote"},
+    ),
+    single=Single(
+        path=lambda job: f"/v1/boards/{job.slug}/jobs/{job.id}?pay_transparency=true",
+        item=json_item("greenhouse"),
+        gone=is_json_object,
+    ),
 )

@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, Protocol, Self, TypeVar
-from urllib.parse import quote
+from typing import Generic, Self
+from urllib.parse import quote, urlsplit
 
 import attrs
 import msgspec
@@ -14,53 +14,29 @@ from jobping.core.addresses import domain_of
 from jobping.core.board import Board, Coverage, Route
 from jobping.core.ids import Domain, ExternalId, SourceName
 from jobping.core.page import Page, PageRequest
-from jobping.core.posting import PostingDraft
+from jobping.core.posting import KnownPosting, PostingDraft, unknown_fields
 from jobping.core.text import clean_line
 from jobping.errors import MalformedPage
-from jobping.sources.decode import decode_tolerant, in_utf8, reason_of
+from jobping.sources.decode import in_utf8, reason_of
 from jobping.sources.fields import line, web_url
-from jobping.sources.source import Pace, Parsed, RawItem, Rejected, Terms
+from jobping.sources.reader import (
+    Finisher,
+    Head,
+    Item,
+    Light,
+    Listing,
+    Reader,
+    Single,
+    Wanted,
+)
+from jobping.sources.source import Form, Pace, Parsed, RawItem, Rejected, Terms
+
+__all__ = ["MAX_ITEMS", "Head", "ItemSource", "Listing"]
 
 MAX_ITEMS = 20_000
 """Most items of one answer; the largest recorded one holds 231."""
 MAX_ID = 200
 MAX_LINE = 1_000
-
-
-class HasId(Protocol):
-    """What every item class has: the id as the source writes it."""
-
-    @property
-    def id(self) -> int | str:
-        """The source's id."""
-
-
-Item = TypeVar("Item", bound=HasId)
-
-
-@attrs.frozen(kw_only=True)
-class Listing:
-    """The items of an answer, each as JSON, before any of them is read.
-
-    Attributes:
-        merged: Items that were joined with another one of the same id.
-        total: How many items the board says it has, or None.
-        following: The request for the next page, or None.
-    """
-
-    items: Sequence[msgspec.Raw | bytes]
-    merged: int = 0
-    total: int | None = None
-    following: PageRequest | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Head:
-    """What makes a job, as the source wrote it; checked by `ItemSource`."""
-
-    title: str | None
-    url: str | None
-    company: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +57,11 @@ class ItemSource(Generic[Item]):
         version: Of the parser; a new one has every item converted again.
         stable: Takes out of a raw item what differs between two calls.
         gone: Whether a 404 or 410 is the source's own answer for an unknown board.
-        also: Further places that redirects may lead to, while `base_url` is the vendor's own.
+        also: Further places that requests and redirects may lead to, while `base_url` is the
+            vendor's own.
+        weak: Fields that another route of the source says better than the reliable one.
+        light: The list of the individual route, or None.
+        single: How one posting is asked for alone, or None.
     """
 
     name: SourceName
@@ -104,6 +84,9 @@ class ItemSource(Generic[Item]):
     stable: Callable[[bytes], bytes] = bytes
     gone: Callable[[Page], bool] = lambda _page: False
     also: tuple[str, ...] = ()
+    weak: frozenset[str] = frozenset()
+    light: Light | None = None
+    single: Single | None = None
 
     def with_base_url(self, base_url: str) -> Self:
         """Return the source asked at another place; see `source.with_base_url`."""
@@ -126,22 +109,61 @@ class ItemSource(Generic[Item]):
         return frozenset(domain_of(_at(url, board)) for url in (self.base_url, *self.also))
 
     def requests(self, board: Board, route: Route) -> tuple[PageRequest, ...]:
-        """Return the first requests of a walk; empty where the source has no such route."""
+        """Return the first requests of a walk over lists; empty where the route has none."""
         self.check_slug(board.slug)
-        if route is not Route.RELIABLE:
-            return ()
-        url = _at(self.base_url, board) + self.path(board.slug)
-        return (PageRequest(url=url, accept=self.accept),)
+        path, accept = self.path, self.accept
+        if route is Route.INDIVIDUAL:
+            if self.light is None:
+                return ()
+            path, accept = self.light.path, self.light.accept
+        return (PageRequest(url=_at(self.base_url, board) + path(board.slug), accept=accept),)
+
+    def individual(
+        self, board: Board, known: Sequence[KnownPosting], limit: int
+    ) -> tuple[PageRequest, ...]:
+        """Return what to ask of a board whose reliable route fails; see `Source.individual`."""
+        lists = self.requests(board, Route.INDIVIDUAL)
+        singles = (self._detail(one.external_id, one.url, board) for one in known)
+        return (*(one for one in singles if one is not None), *lists)[: max(limit, 0)]
 
     def parse(self, page: Page, board: Board) -> Iterator[RawItem | Parsed]:
         """Yield the postings of a page unconverted, then one Parsed; raises MalformedPage."""
+        return self._parse(page, board, Form.LIST)
+
+    def parse_individual(
+        self, page: Page, board: Board, request: PageRequest
+    ) -> Iterator[RawItem | Parsed]:
+        """Yield the postings of an answer of the individual route; raises MalformedPage."""
+        if request.posting is None:
+            return self._parse(page, board, Form.LIGHT)
+        if self.single is None:
+            raise ValueError(f"{self.name}: asks for no single postings")
+        return self._parse_single(page, board, request, self.single, request.posting)
+
+    def convert(self, item: RawItem, page: Page, board: Board) -> PostingDraft | Rejected:
+        """Read one item completely, texts included."""
+        reader = self._reader(item.form)
+        try:
+            draft = reader.finish(item.raw, self._draft(item.raw, board, reader), page)
+        except (ValueError, RecursionError) as error:
+            return Rejected(external_id=item.external_id, reason=reason_of(error))
+        weak = self._weak(item.form)
+        if item.form is not Form.LIST:
+            weak |= unknown_fields(draft)
+        return attrs.evolve(draft, source_digest=item.source_digest, weak=weak)
+
+    def is_gone(self, page: Page) -> bool:
+        """Whether the page is the source's own way to say that it has no such board."""
+        return page.status in (404, 410) and self.gone(page)
+
+    def _parse(self, page: Page, board: Board, form: Form) -> Iterator[RawItem | Parsed]:
         page, replaced = in_utf8(self.name, page)
-        listing = self._listing(page)
+        listing = self._listing(page, form)
         base = self._digest_base(board)
         rejected: list[Rejected] = []
         accepted: dict[ExternalId, bool] = {}
         for raw in listing.items:
-            found = self._read(bytes(raw), board, base)
+            found = self._read(bytes(raw), board, base, form)
             if isinstance(found, Rejected):
                 rejected.append(found)
                 if found.external_id is not None:
@@ -160,48 +182,102 @@ class ItemSource(Generic[Item]):
             replaced=replaced,
         )
 
-    def convert(self, item: RawItem, page: Page, board: Board) -> PostingDraft | Rejected:
-        """Read one item completely, texts included."""
-        try:
-            value = decode_tolerant(item.raw, self.item)
-            draft = self.fill(value, self._draft(value, board), page)
-        except (ValueError, RecursionError) as error:
-            return Rejected(external_id=item.external_id, reason=reason_of(error))
-        return attrs.evolve(draft, source_digest=item.source_digest)
+    def _parse_single(
+        self, page: Page, board: Board, request: PageRequest, single: Single, asked: ExternalId
+    ) -> Iterator[RawItem | Parsed]:
+        if page.status in (404, 410):
+            if not single.gone(page):
+                raise MalformedPage(f"{self.name}: {page.status} in an unknown form")
+            yield Parsed(items=0, gone=(asked,))
+            return
+        page, replaced = in_utf8(self.name, page)
+        raw = single.item(page, request, self._local_id(asked, board))
+        if isinstance(raw, str):
+            found: RawItem | Rejected = Rejected(external_id=asked, reason=raw)
+        else:
+            found = self._read(raw, board, self._digest_base(board), Form.SINGLE)
+        if isinstance(found, RawItem) and found.external_id != asked:
+            found = Rejected(external_id=asked, reason="the answer is about another posting")
+        if isinstance(found, RawItem):
+            yield found
+        lost = () if isinstance(found, RawItem) else (attrs.evolve(found, external_id=asked),)
+        yield Parsed(items=1, rejected=lost, seen=(asked,), replaced=replaced)
 
-    def is_gone(self, page: Page) -> bool:
-        """Whether the page is the source's own way to say that it has no such board."""
-        return page.status in (404, 410) and self.gone(page)
-
-    def _listing(self, page: Page) -> Listing:
+    def _listing(self, page: Page, form: Form) -> Listing:
         """Return the items of a page that can hold some."""
         if page.status in (404, 410):
             raise MalformedPage(f"{self.name}: {page.status} in an unknown form")
-        listing = self.listing(page)
+        light = self.light.listing if self.light and form is Form.LIGHT else None
+        listing = (light or self.listing)(page)
         if len(listing.items) > MAX_ITEMS:
             raise MalformedPage(f"{self.name}: {len(listing.items)} items; at most {MAX_ITEMS}")
         return listing
 
-    def _read(self, raw: bytes, board: Board, base: "hashlib.blake2b") -> RawItem | Rejected:
+    def _read(
+        self, raw: bytes, board: Board, base: "hashlib.blake2b", form: Form
+    ) -> RawItem | Rejected:
         """Decode one item as far as it must be right."""
         try:
-            draft = self._draft(decode_tolerant(raw, self.item), board)
+            draft = self._draft(raw, board, self._reader(form))
         except (ValueError, RecursionError) as error:
             return Rejected(external_id=self._id_of(raw, board), reason=reason_of(error))
         digest = base.copy()
         digest.update(self.stable(raw))
-        return RawItem(external_id=draft.external_id, source_digest=digest.digest(), raw=raw)
+        return RawItem(
+            external_id=draft.external_id,
+            source_digest=digest.digest(),
+            raw=raw,
+            form=form,
+            detail=self._detail_of(draft, board, form),
+        )
 
-    def _draft(self, value: Item, board: Board) -> PostingDraft:
+    def _draft(self, raw: bytes, board: Board, reader: Finisher) -> PostingDraft:
         """Return the draft with what makes it a job; raises ValueError."""
-        head = self.head(value, board)
+        id, head = reader.begin(raw, board)
         return PostingDraft(
             source=self.name,
-            external_id=self._external_id(value.id, board),
+            external_id=self._external_id(id, board),
             title=_required(head.title, "title"),
             company=line(head.company) or line(board.company),
             url=web_url(head.url),
         )
+
+    def _reader(self, form: Form) -> Finisher:
+        if form is Form.SINGLE and self.single is not None and self.single.reader is not None:
+            return self.single.reader
+        return Reader(item=self.item, head=self.head, fill=self.fill)
+
+    def _weak(self, form: Form) -> frozenset[str]:
+        route = {Form.LIST: self, Form.LIGHT: self.light, Form.SINGLE: self.single}[form]
+        return route.weak if route else frozenset()
+
+    def _detail_of(self, draft: PostingDraft, board: Board, form: Form) -> PageRequest | None:
+        """Return the request for what an item of that form lacks."""
+        if self.single is None or form is Form.SINGLE or "description" not in self._weak(form):
+            return None
+        return self._detail(draft.external_id, draft.url, board)
+
+    def _detail(self, asked: ExternalId, url: str, board: Board) -> PageRequest | None:
+        """Return the request for one posting, or None where it cannot be asked for here."""
+        id = self._local_id(asked, board)
+        if self.single is None or not id:
+            return None
+        pages = _at(self.single.pages or self.base_url, board)
+        wanted = Wanted(
+            slug=quote(board.slug, safe=""), id=quote(id, safe=""), path=_path_at(pages, url)
+        )
+        path = self.single.path(wanted)
+        if path is None:
+            return None
+        place = pages if domain_of(pages) in self.hosts(board) else _at(self.base_url, board)
+        return PageRequest(url=place + path, accept=self.single.accept, posting=asked)
+
+    def _local_id(self, id: ExternalId, board: Board) -> str:
+        """Return the id as the source counts; empty where it is of another board."""
+        if not self.ids_per_board:
+            return id
+        slug, _, local = id.partition("/")
+        return local if slug == board.slug else ""
 
     def _external_id(self, value: int | str, board: Board) -> ExternalId:
         """Return the id as text, with the slug where it counts per board."""
@@ -238,6 +314,15 @@ def _required(text: str | None, what: str) -> str:
 def _at(url: str, board: Board) -> str:
     """Return the URL with the board's slug in it, percent-encoded once."""
     return url.replace("{slug}", quote(board.slug, safe=""))
+
+
+def _path_at(place: str, url: str) -> str | None:
+    """Return the path of a URL at that place, or None where it lies elsewhere."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.path if parts.netloc == urlsplit(place).netloc else None
 
 
 def _check_base_url(base_url: str) -> None:

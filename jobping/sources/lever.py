@@ -17,10 +17,13 @@ from jobping.core.salary import interval_of, read_salary, stated_salary
 from jobping.core.text import clean_line
 from jobping.sources import dates
 from jobping.sources.decode import is_json_object, read_json
-from jobping.sources.fields import line, lines
+from jobping.sources.fields import line, lines, next_page
 from jobping.sources.items import Head, ItemSource, Listing
+from jobping.sources.reader import Light
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
+
+LIGHT_SIZE = 10
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +76,14 @@ class Posting:
 def _listing(page: Page) -> Listing:
     raws = read_json(page, list[msgspec.Raw], source="lever", expected="an array of postings")
     return Listing(items=raws)
+
+
+def _small_page(page: Page) -> Listing:
+    """Return a page that `limit` has cut; a full one is followed by another."""
+    listing = _listing(page)
+    size = len(listing.items)
+    following = next_page(page.url, "skip", size) if size >= LIGHT_SIZE else None
+    return attrs.evolve(listing, following=following)
 
 
 def _head(posting: Posting, _board: Board) -> Head:
@@ -154,4 +165,8 @@ LEVER = ItemSource(
     slug=re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
     slug_help="the site's name: letters, digits, `.`, `_` and `-`",
     gone=is_json_object,
+    light=Light(
+        path=lambda slug: f"/v0/postings/{slug}?mode=json&skip=0&limit={LIGHT_SIZE}",
+        listing=_small_page,
+    ),
 )

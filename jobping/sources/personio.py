@@ -13,12 +13,14 @@ from jobping.core.board import Board, Coverage
 from jobping.core.ids import SourceName
 from jobping.core.page import Page
 from jobping.core.places import places, says_remote
-from jobping.core.posting import PostingDraft, Remote
+from jobping.core.posting import CONTENT, PostingDraft, Remote
 from jobping.errors import MalformedPage
 from jobping.sources import dates
-from jobping.sources.decode import check_media
+from jobping.sources.decode import check_media, decode_tolerant, read_json
 from jobping.sources.fields import line, lines
 from jobping.sources.items import Head, ItemSource, Listing
+from jobping.sources.jobposting import own_page
+from jobping.sources.reader import Light
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 
@@ -136,6 +138,47 @@ def _merged(positions: Iterable[_Raw]) -> list[_Raw]:
     return kept
 
 
+@attrs.frozen(kw_only=True)
+class Found:
+    """One item of `/search.json`: the id is a text, the words are German, dates are missing."""
+
+    id: int | str
+    name: str | None = None
+    subcompany: str | None = None
+    office: str | None = None
+    department: str | None = None
+    employment_type: str | None = None
+    seniority: str | None = None
+    schedule: str | None = None
+    description: str | None = None
+
+
+def _search(page: Page) -> Listing:
+    """Return the items of the search as positions; what is none is left to be rejected."""
+    raws = read_json(page, list[msgspec.Raw], source="personio", expected="an array of positions")
+    return Listing(items=[_position(bytes(raw)) for raw in raws])
+
+
+def _position(raw: bytes) -> bytes:
+    try:
+        found = decode_tolerant(raw, Found)
+    except (ValueError, RecursionError):
+        return raw
+    texts = [{"value": found.description}] if found.description else []
+    stated = {
+        "id": found.id,
+        "name": found.name,
+        "subcompany": found.subcompany,
+        "department": found.department,
+        "employmentType": found.employment_type,
+        "seniority": found.seniority,
+        "schedule": found.schedule,
+        "offices": [found.office] if found.office else [],
+        "texts": texts,
+    }
+    return msgspec.json.encode({key: value for key, value in stated.items() if value is not None})
+
+
 def _head(position: Position, board: Board) -> Head:
     url = f"https://{board.slug}.jobs.personio.de/job/{quote(str(position.id), safe='')}"
     return Head(title=position.name, company=position.subcompany, url=url)
@@ -181,4 +224,13 @@ PERSONIO = ItemSource(
     slug_help="the company's host name before .jobs.personio.de: lower-case letters, digits and -",
     ids_per_board=True,
     gone=lambda _page: True,
+    light=Light(
+        path=lambda _slug: "/search.json",
+        listing=_search,
+        weak=CONTENT,
+        accept=("application/json",),
+    ),
+    single=own_page(
+        "personio", pages="https://{slug}.jobs.personio.de", path=lambda job: f"/job/{job.id}"
+    ),
 )

@@ -16,6 +16,8 @@ from jobping.sources import dates
 from jobping.sources.decode import is_json_object, read_json
 from jobping.sources.fields import line, lines
 from jobping.sources.items import Head, ItemSource, Listing
+from jobping.sources.jobposting import own_page
+from jobping.sources.reader import Wanted
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 
@@ -149,6 +151,11 @@ def _salary(pay: Pay) -> Salary | None:
     )
 
 
+def _page(offer: Wanted) -> str | None:
+    """Return the path of the offer's page; a company's own domain is another site."""
+    return offer.path if re.fullmatch(r"/o/[\w.~%-]+", offer.path or "", re.ASCII) else None
+
+
 RECRUITEE = ItemSource(
     name=SourceName("recruitee"),
     coverage=Coverage.WHOLE,
@@ -164,4 +171,5 @@ RECRUITEE = ItemSource(
     slug_help="the company's host name before .recruitee.com: lower-case letters, digits and -",
     ids_per_board=True,
     gone=is_json_object,
+    single=own_page("recruitee", pages="https://{slug}.recruitee.com", path=_page),
 )

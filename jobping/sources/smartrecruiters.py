@@ -1,23 +1,30 @@
-"""SmartRecruiters: pages of a company's postings, without texts."""
+"""SmartRecruiters: pages of a company's postings, without texts; those stand in the details."""
 
+import html
 import re
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from collections.abc import Iterator
+from urllib.parse import quote
 
 import attrs
 import msgspec
 
 from jobping.core.board import Board, Coverage
 from jobping.core.ids import SourceName
-from jobping.core.page import Page, PageRequest
+from jobping.core.page import Page
 from jobping.core.places import place
 from jobping.core.posting import PostingDraft, Remote
 from jobping.sources import dates
 from jobping.sources.decode import is_json_object, read_json
-from jobping.sources.fields import language_of, line, lines
+from jobping.sources.fields import language_of, line, lines, next_page
 from jobping.sources.items import Head, ItemSource, Listing
+from jobping.sources.reader import Light, Single, json_item
 from jobping.sources.source import Pace, Terms
+from jobping.sources.text import html_to_text
 
 PAGE_SIZE = 100
+LIGHT_SIZE = 10
+NOT_LISTED = frozenset({"description", "url"})
+"""What only the detail says."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,8 +62,33 @@ class Language:
 
 
 @attrs.frozen(kw_only=True)
+class Section:
+    """A headed part of the text, in HTML."""
+
+    title: str | None = None
+    text: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Sections:
+    """The parts of the text in the order of the page."""
+
+    companyDescription: Section | None = None
+    jobDescription: Section | None = None
+    qualifications: Section | None = None
+    additionalInformation: Section | None = None
+
+
+@attrs.frozen(kw_only=True)
+class JobAd:
+    """The envelope of the text."""
+
+    sections: Sections | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Posting:
-    """One item of `content`; the person who created it is not read."""
+    """One item of `content`, or a detail; the person who created it is not read."""
 
     id: int | str
     name: str
@@ -69,6 +101,8 @@ class Posting:
     industry: Labelled | None = None
     experienceLevel: Labelled | None = None
     language: Language | None = None
+    postingUrl: str | None = None
+    jobAd: JobAd | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -87,24 +121,15 @@ def _listing(page: Page) -> Listing:
     return Listing(
         items=answer.content,
         total=answer.totalFound,
-        following=None if is_short else _following(page.url, size),
+        following=None if is_short else next_page(page.url, "offset", size),
     )
-
-
-def _following(url: str, size: int) -> PageRequest:
-    """Return the request for what comes after a page of that many items."""
-    parts = urlsplit(url)
-    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    offset = int(query.get("offset", "0")) if query.get("offset", "0").isdecimal() else 0
-    query["offset"] = str(offset + size)
-    return PageRequest(url=parts._replace(query=urlencode(query)).geturl())
 
 
 def _head(posting: Posting, board: Board) -> Head:
     company = posting.company or Company()
     owner = quote(company.identifier or board.slug, safe="")
     url = f"https://jobs.smartrecruiters.com/{owner}/{quote(str(posting.id), safe='')}"
-    return Head(title=posting.name, company=company.name, url=url)
+    return Head(title=posting.name, company=company.name, url=posting.postingUrl or url)
 
 
 def _fill(posting: Posting, draft: PostingDraft, page: Page) -> PostingDraft:
@@ -113,6 +138,7 @@ def _fill(posting: Posting, draft: PostingDraft, page: Page) -> PostingDraft:
         draft,
         locations=place(None, city=where.city, region=where.region, country=where.country),
         remote=_remote(where),
+        description=html_to_text("".join(_markup(posting.jobAd))) if posting.jobAd else "",
         employment=lines(_label(posting.typeOfEmployment)),
         department=_label(posting.department),
         level=line(posting.experienceLevel.id) if posting.experienceLevel else None,
@@ -122,6 +148,20 @@ def _fill(posting: Posting, draft: PostingDraft, page: Page) -> PostingDraft:
         language=language_of(posting.language.code) if posting.language else None,
     )
     return dates.posted(filled, dates.iso(posting.releasedDate), page.fetched_at)
+
+
+def _markup(ad: JobAd) -> Iterator[str]:
+    """Yield the parts of the text under their headings."""
+    parts = ad.sections or Sections()
+    for part in (
+        parts.companyDescription,
+        parts.jobDescription,
+        parts.qualifications,
+        parts.additionalInformation,
+    ):
+        if part and part.text:
+            heading = html.escape(part.title or "")
+            yield f"<section><h3>{heading}</h3><div>{part.text}</div></section>"
 
 
 def _remote(where: Place) -> Remote:
@@ -151,4 +191,14 @@ SMARTRECRUITERS = ItemSource(
     slug=re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"),
     slug_help="the company's identifier: letters, digits, _ and -",
     gone=is_json_object,
+    weak=NOT_LISTED,
+    light=Light(
+        path=lambda slug: f"/v1/companies/{slug}/postings?limit={LIGHT_SIZE}&offset=0",
+        weak=NOT_LISTED,
+    ),
+    single=Single(
+        path=lambda job: f"/v1/companies/{job.slug}/postings/{job.id}",
+        item=json_item("smartrecruiters"),
+        gone=is_json_object,
+    ),
 )

@@ -1,6 +1,7 @@
 """What a source is: the requests that read a board and the reading of the answers, without I/O."""
 
-from collections.abc import Iterator
+import enum
+from collections.abc import Iterator, Sequence
 from typing import Protocol, Self
 
 import attrs
@@ -8,10 +9,10 @@ import attrs
 from jobping.core.board import Board, Coverage, Route
 from jobping.core.ids import Domain, ExternalId, SourceName
 from jobping.core.page import Page, PageRequest
-from jobping.core.posting import PostingDraft
+from jobping.core.posting import KnownPosting, PostingDraft
 from jobping.core.walk import Parsed, Rejected
 
-__all__ = ["Pace", "Parsed", "RawItem", "Rejected", "Source", "Terms", "with_base_url"]
+__all__ = ["Form", "Pace", "Parsed", "RawItem", "Rejected", "Source", "Terms", "with_base_url"]
 
 
 @attrs.frozen(kw_only=True)
@@ -53,11 +54,21 @@ class Terms:
     note: str = ""
 
 
+class Form(enum.Enum):
+    """What kind of answer an item comes from, and so how it is read."""
+
+    LIST = "list"
+    LIGHT = "light"
+    SINGLE = "single"
+
+
 @attrs.frozen(kw_only=True)
 class RawItem:
     """One item of an answer that has an id, a title and a URL, not converted yet.
 
     Attributes:
+        detail: The request for the whole posting, where this item lacks its text. Its answer,
+            stored under the digest of this item, is asked for once per change.
         source_digest: 16 bytes over parser version, board and raw item less its volatile fields.
         raw: The item as JSON, its own copy.
     """
@@ -65,6 +76,8 @@ class RawItem:
     external_id: ExternalId
     source_digest: bytes
     raw: bytes = attrs.field(repr=False)
+    form: Form = Form.LIST
+    detail: PageRequest | None = None
 
 
 class Source(Protocol):
@@ -107,17 +120,44 @@ class Source(Protocol):
         """Return every location that requests and redirects of the board may touch."""
 
     def requests(self, board: Board, route: Route) -> tuple[PageRequest, ...]:
-        """Return the first requests of a walk; empty where the source has no such route."""
+        """Return the first requests of a walk over lists; empty where the route has none."""
+
+    def individual(
+        self, board: Board, known: Sequence[KnownPosting], limit: int
+    ) -> tuple[PageRequest, ...]:
+        """Return what to ask of a board whose reliable route fails, at most so many requests.
+
+        First the known postings one by one, as far as the source answers for single ones, then
+        the first page of its light list. A walk over them has `Coverage.EACH`: only `Parsed.gone`
+        says that a posting is gone. Empty where there is nothing to ask.
+
+        Args:
+            known: Open postings of the board, those first that matter most.
+        """
 
     def parse(self, page: Page, board: Board) -> Iterator[RawItem | Parsed]:
-        """Yield the postings of a page unconverted, then one Parsed.
+        """Yield the postings of a page of the reliable route unconverted, then one Parsed.
 
         Raises:
             MalformedPage: Status, content type or top-level shape is not the known one.
         """
 
+    def parse_individual(
+        self, page: Page, board: Board, request: PageRequest
+    ) -> Iterator[RawItem | Parsed]:
+        """Yield the postings of an answer to `individual`, to what followed it, or to a `detail`.
+
+        About one posting the answer holds exactly that one, or rejects it, or says it is gone.
+
+        Args:
+            request: As it was given, also where redirects led elsewhere.
+
+        Raises:
+            MalformedPage: As for `parse`; also a 404 in another form than the source's own.
+        """
+
     def convert(self, item: RawItem, page: Page, board: Board) -> PostingDraft | Rejected:
-        """Read one item completely, texts included."""
+        """Read one item completely, texts included; says in `weak` what it does not know well."""
 
     def is_gone(self, page: Page) -> bool:
         """Whether the page is the source's own way to say that it has no such board."""

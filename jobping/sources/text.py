@@ -1,6 +1,7 @@
-"""Markup to plain text that keeps paragraphs and lists; runs only for unknown postings."""
+"""Markup to plain text that keeps paragraphs and lists, and the scripts of a page."""
 
 import re
+from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -13,6 +14,35 @@ _UNREAD = frozenset(_UNREAD_TAGS.split())
 _PARAGRAPHS = frozenset(_PARAGRAPH_TAGS.split())
 _LINES = frozenset(_LINE_TAGS.split())
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
+
+_SCRIPT_TAG = re.compile(r"<script((?:\s(?:\"[^\"]*\"|'[^']*'|[^'\">])*)?)>", re.I)
+_TYPE = re.compile(r"\stype\s*=\s*[\"']?\s*([^\s\"'>;]+)", re.I)
+_MAX_TAG = 2_000
+MAX_SCRIPTS = 1_000
+
+
+def script_texts(markup: str, kind: str) -> Iterator[str]:
+    """Yield the raw texts of the `<script>` elements of a media type, at most `MAX_SCRIPTS`.
+
+    No tree is built: the page may be of any size and depth.
+    """
+    lowered = markup.lower()
+    at = 0
+    for _ in range(MAX_SCRIPTS):
+        at = lowered.find("<script", at)
+        if at < 0:
+            return
+        tag = _SCRIPT_TAG.match(markup, at, at + _MAX_TAG)
+        if tag is None:
+            at += 1
+            continue
+        end = lowered.find("</script", tag.end())
+        if end < 0:
+            return
+        found = _TYPE.search(tag.group(1))
+        if found and found.group(1).lower() == kind:
+            yield markup[tag.end() : end]
+        at = end
 
 
 def html_to_text(markup: str) -> str:

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
+from jobping.core.fingerprint import content_hash, fingerprint
 from jobping.core.ids import BoardId, ExternalId, SourceName
-from jobping.core.posting import PostingDraft
+from jobping.core.posting import PostingDraft, over_stored
 from jobping.store.connection import Connection
-from jobping.store.rows import clean, key_of, posting_columns
+from jobping.store.rows import clean, key_of, posting_columns, posting_of
 
 CHUNK = 500  # rows of one statement; throughput grows no further above it (design, section 8)
 
@@ -49,6 +50,13 @@ SELECT p.id, p.source, p.external_id, p.board_id, p.content_hash, p.source_diges
        p.closed_at IS NOT NULL AS closed
 FROM unnest($1::text[], $2::text[]) AS asked (source, external_id)
 JOIN posting p ON p.source = asked.source AND p.external_id = asked.external_id
+"""
+
+# Whole postings under these keys, for drafts that do not say all.
+_FULL = """
+SELECT s.*
+FROM unnest($1::text[], $2::text[]) AS asked (source, external_id)
+JOIN stored_posting s ON s.source = asked.source AND s.external_id = asked.external_id
 """
 
 # Inserts new postings, updates changed ones, reopens closed ones. Version 1 means inserted.
@@ -241,6 +249,26 @@ def _chunks(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         yield entries[start : start + CHUNK]
 
 
+async def _completed(connection: Connection, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Give the weak fields of drafts the values that are stored, so that they change nothing."""
+    keys = [entry.key for entry in entries if entry.draft.weak]
+    if not keys:
+        return tuple(entries)
+    rows = await connection.fetch(_FULL, [key[0] for key in keys], [key[1] for key in keys])
+    stored = {(row["source"], row["external_id"]): row for row in rows}
+    return tuple(
+        _over(entry, posting_of(stored[entry.key]).draft)
+        if entry.draft.weak and entry.key in stored
+        else entry
+        for entry in entries
+    )
+
+
+def _over(entry: Entry, stored: PostingDraft) -> Entry:
+    draft = over_stored(entry.draft, stored)
+    return Entry(draft=draft, content_hash=content_hash(draft), fingerprint=fingerprint(draft))
+
+
 async def _compare(connection: Connection, board: BoardId, entries: Sequence[Entry]) -> _Sorted:
     keys = [entry.key for entry in entries]
     rows = await connection.fetch(_LOOK_UP, [key[0] for key in keys], [key[1] for key in keys])
@@ -278,6 +306,7 @@ async def store_batch(
     merged = _merge(entries)
     written = []
     async with connection.transaction():
+        merged = await _completed(connection, merged)
         batch = await _compare(connection, board, merged)
         for chunk in _chunks(batch.writes):
             rows = [

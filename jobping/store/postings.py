@@ -88,8 +88,9 @@ class Postings:
 
         Args:
             board: The board that was walked; becomes the holder of new rows.
-            hashes: The content hash of each draft, 16 bytes; alone decides whether it changed.
-            fingerprints: The fingerprint of each draft, 32 bytes, or None.
+            hashes: The content hash of each draft, 16 bytes; alone decides whether it changed. Of a
+                stored posting whose draft has weak fields it is made anew with what is stored.
+            fingerprints: The fingerprint of each draft, 32 bytes, or None; the same.
             news_after: New rows are news if posted then or later (aware UTC); None: all are.
 
         Raises:
