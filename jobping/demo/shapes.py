@@ -56,7 +56,7 @@ def greenhouse(job: Job) -> bytes:
         first_published=job.posted_at.isoformat(),
         language=job.language,
         application_deadline=None,
-        content=html.escape(_html(job)),
+        content=html.escape(html_of(job)),
         departments=[{"id": 1, "name": job.role.department, "child_ids": [], "parent_id": None}],
         offices=[{"id": 2, "name": job.city.name, "location": place, "child_ids": []}],
     )
@@ -127,7 +127,7 @@ def ashby(job: Job) -> bytes:
         address={"postalAddress": address},
         jobUrl=url,
         applyUrl=f"{url}/application",
-        descriptionHtml=_html(job),
+        descriptionHtml=html_of(job),
         descriptionPlain="\n\n".join(job.paragraphs),
         compensation={
             "compensationTierSummary": _pay_text(job.pay) or None,
@@ -139,7 +139,7 @@ def ashby(job: Job) -> bytes:
 
 def recruitee(job: Job) -> bytes:
     """Return an item of Recruitee."""
-    url = f"https://{job.company.slug}.recruitee.com/o/{_slug(job)}"
+    url = f"https://{job.company.slug}.recruitee.com{recruitee_path(job)}"
     published = f"{job.posted_at:%Y-%m-%d %H:%M:%S} UTC"
     place = {
         "id": 1,
@@ -153,7 +153,7 @@ def recruitee(job: Job) -> bytes:
     return _json(
         id=job.number,
         guid=f"{job.number:x}",
-        slug=_slug(job),
+        slug=slug_of(job),
         status="published",
         title=job.role.title,
         company_name=job.company.name,
@@ -183,8 +183,13 @@ def recruitee(job: Job) -> bytes:
     )
 
 
+def recruitee_path(job: Job) -> str:
+    """Return where the offer's own page lies."""
+    return f"/o/{slug_of(job)}-{job.number % 100_000}"
+
+
 def smartrecruiters(job: Job) -> bytes:
-    """Return an item of SmartRecruiters; the list has no text."""
+    """Return a detail of SmartRecruiters; the list leaves out what stands last."""
     identifier, label, _ = _LEVELS[job.role.level]
     department = {"id": job.role.department.lower(), "label": job.role.department}
     root = "https://api.smartrecruiters.com/v1/companies"
@@ -210,6 +215,8 @@ def smartrecruiters(job: Job) -> bytes:
         ref=f"{root}/{job.company.slug.lower()}/postings/{job.number}",
         creator={"name": "Demo"},
         language={"code": job.language, "label": job.language},
+        postingUrl=f"https://jobs.smartrecruiters.com/{job.company.slug}/{job.number}-{slug_of(job)}",
+        jobAd={"sections": {"jobDescription": {"title": "Job", "text": html_of(job)}}},
     )
 
 
@@ -231,7 +238,7 @@ def personio(job: Job) -> bytes:
         "occupationCategory": "other",
         "createdAt": job.posted_at.isoformat(),
     }
-    text = _element("name", job.role.department) + f"<value><![CDATA[{_html(job)}]]></value>"
+    text = _element("name", job.role.department) + f"<value><![CDATA[{html_of(job)}]]></value>"
     texts = f"<jobDescriptions><jobDescription>{text}</jobDescription></jobDescriptions>"
     inner = "".join(_element(name, value) for name, value in fields.items()) + texts
     inner += "".join(_element(name, value) for name, value in rest.items())
@@ -240,14 +247,14 @@ def personio(job: Job) -> bytes:
 
 def remoteok(job: Job) -> bytes:
     """Return an item of Remote OK: UTF-8 read as Latin-1, and a line that differs per request."""
-    url = f"https://remoteOK.com/remote-jobs/{_slug(job)}"
+    url = f"https://remoteOK.com/remote-jobs/{slug_of(job)}"
     line = (
         f"<br/><br/>Please mention the word **{WORD.decode()}** and tag {READER} "
         f"when applying to show you read the job post completely (#{READER})."
     )
     pay = job.pay if job.pay and job.pay.interval == "year" else None
     return _json(
-        slug=_slug(job),
+        slug=slug_of(job),
         id=str(job.number),
         epoch=int(job.posted_at.timestamp()),
         date=job.posted_at.isoformat(),
@@ -255,7 +262,7 @@ def remoteok(job: Job) -> bytes:
         company_logo="",
         position=_mojibake(job.role.title),
         tags=[job.role.department.lower(), job.role.level, job.role.level],
-        description=_mojibake(_html(job)) + line,
+        description=_mojibake(html_of(job)) + line,
         location=_mojibake(job.city.country),
         salary_min=pay.minimum if pay else 0,
         salary_max=pay.maximum if pay else 0,
@@ -270,8 +277,8 @@ def jobicy(job: Job) -> bytes:
     number = job.number % 10_000_000
     fields = {
         "id": number,
-        "url": f"https://jobicy.com/jobs/{number}-{_slug(job)}",
-        "jobSlug": f"{number}-{_slug(job)}",
+        "url": f"https://jobicy.com/jobs/{number}-{slug_of(job)}",
+        "jobSlug": f"{number}-{slug_of(job)}",
         "jobTitle": html.escape(job.role.title),
         "companyName": html.escape(job.company.name),
         "companyLogo": "",
@@ -280,7 +287,7 @@ def jobicy(job: Job) -> bytes:
         "jobGeo": f"Europe,  {job.city.country}",
         "jobLevel": _LEVELS[job.role.level][1],
         "jobExcerpt": job.paragraphs[0],
-        "jobDescription": _html(job),
+        "jobDescription": html_of(job),
         "pubDate": f"{job.posted_at:%Y-%m-%d %H:%M:%S}",
     }
     if job.pay and job.pay.interval == "year":
@@ -295,7 +302,7 @@ def remotive(job: Job) -> bytes:
     number = job.number % 10_000_000
     return _json(
         id=number,
-        url=f"https://remotive.com/remote-jobs/all-others/{_slug(job)}-{number}",
+        url=f"https://remotive.com/remote-jobs/all-others/{slug_of(job)}-{number}",
         title=job.role.title,
         company_name=job.company.name,
         company_logo=f"https://remotive.com/job/{number}/logo",
@@ -305,18 +312,18 @@ def remotive(job: Job) -> bytes:
         publication_date=f"{job.posted_at:%Y-%m-%dT%H:%M:%S}",
         candidate_required_location=f"Europe, {job.city.country}",
         salary=_pay_text(job.pay),
-        description=_html(job),
+        description=html_of(job),
     )
 
 
 def arbeitnow(job: Job) -> bytes:
     """Return an item of Arbeitnow."""
-    slug = f"{_slug(job)}-{job.number % 1_000_000}"
+    slug = f"{slug_of(job)}-{job.number % 1_000_000}"
     return _json(
         slug=slug,
         company_name=job.company.name,
         title=job.role.title,
-        description=html.escape(_html(job)),
+        description=html.escape(html_of(job)),
         remote=bool(job.is_remote),
         url=f"https://www.arbeitnow.com/jobs/companies/{_company(job)}/{slug}",
         tags=[job.role.department],
@@ -345,7 +352,8 @@ def _json(**fields: object) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def _html(job: Job) -> str:
+def html_of(job: Job) -> str:
+    """Return the text as most sources write it."""
     first, *others = (f"<p>{html.escape(part, quote=False)}</p>" for part in job.paragraphs)
     return first + _duties(job) + "".join(others)
 
@@ -355,7 +363,8 @@ def _duties(job: Job) -> str:
     return f"<ul>{items}</ul>"
 
 
-def _slug(job: Job) -> str:
+def slug_of(job: Job) -> str:
+    """Return the title as it stands in links."""
     return re.sub(r"[^a-z0-9]+", "-", job.role.title.lower()).strip("-")
 
 

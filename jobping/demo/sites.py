@@ -5,6 +5,7 @@ Source:
     never seen is left out.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -30,12 +31,18 @@ from jobping.demo.answers import (
     with_headers,
 )
 
+_GREENHOUSE_HEADS: Final = (
+    "company_name", "first_published", "language", "application_deadline", "departments", "offices",
+)  # fmt: skip
+"""What `/departments` leaves out beside the text."""
 SMARTRECRUITERS_MOST: Final = 100
 SMARTRECRUITERS_USUAL: Final = 10
 
 
 def _greenhouse(asked: Asked, shelf: Shelf) -> Answer:
     match asked.parts:
+        case ("v1", "boards", slug, "departments") if slug in shelf:
+            return tagged(asked, _greenhouse_departments(items_of(shelf[slug], "jobs")))
         case ("v1", "boards", slug, "jobs") if slug in shelf:
             answer = _greenhouse_jobs(shelf[slug], asked.query.get("content") == "true")
             return tagged(asked, with_headers(answer, ("cache-control", "max-age=0, private")))
@@ -50,14 +57,36 @@ def _greenhouse(asked: Asked, shelf: Shelf) -> Answer:
 def _greenhouse_jobs(content: Content, with_texts: bool) -> Answer:
     if isinstance(content, Whole):
         return whole_answer(content)
-    items = content.items if with_texts else tuple(map(_without_texts, content.items))
+    texts = ("content", "departments", "offices")
+    items = content.items if with_texts else _without(texts, content.items)
     return envelope("jobs", items, meta={"total": content.total or len(items)})
 
 
-def _without_texts(item: bytes) -> bytes:
-    fields = msgspec.json.decode(item, type=dict[str, msgspec.Raw])
-    kept = {key: fields[key] for key in fields if key not in ("content", "departments", "offices")}
-    return msgspec.json.encode(kept)
+class _Department(msgspec.Struct):
+    name: str = ""
+
+
+class _Departments(msgspec.Struct):
+    departments: list[_Department] = []
+
+
+def _greenhouse_departments(items: Sequence[bytes]) -> Answer:
+    """Return the jobs without texts under the names of their first departments."""
+    kept = _without((*_GREENHOUSE_HEADS, "content"), items)
+    by_name: dict[str, list[msgspec.Raw]] = {}
+    for item, light in zip(items, kept, strict=True):
+        named = msgspec.json.decode(item, type=_Departments).departments or [_Department()]
+        by_name.setdefault(named[0].name, []).append(msgspec.Raw(light))
+    found = [{"name": name, "child_ids": [], "jobs": jobs} for name, jobs in by_name.items()]
+    return json_answer({"departments": found})
+
+
+def _without(keys: Sequence[str], items: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return items without some keys."""
+    decoded = (msgspec.json.decode(item, type=dict[str, msgspec.Raw]) for item in items)
+    return tuple(
+        msgspec.json.encode({key: item[key] for key in item if key not in keys}) for item in decoded
+    )
 
 
 def _greenhouse_missing(error: str) -> Answer:
@@ -122,12 +151,13 @@ def _smartrecruiters_page(asked: Asked, content: Content) -> Answer:
     items = items_of(content, "content")
     offset = asked.number("offset", 0)
     limit = min(asked.number("limit", SMARTRECRUITERS_USUAL), SMARTRECRUITERS_MOST)
+    page = items[offset : offset + limit]
     total = content.total if isinstance(content, Items) else None
     fields = {
         "offset": offset,
         "limit": limit,
         "totalFound": total or len(items),
-        "content": msgspec.Raw(array(items[offset : offset + limit])),
+        "content": msgspec.Raw(array(_without(("jobAd", "postingUrl"), page))),
     }
     return json_answer(fields)
 

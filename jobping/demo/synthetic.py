@@ -12,6 +12,7 @@ from jobping.core.ids import SourceName
 from jobping.demo.answers import Content, Items
 from jobping.demo.feeds import ALL
 from jobping.demo.jobs import Company, Job, jobs_of
+from jobping.demo.pages import pages_of
 from jobping.demo.shapes import SHAPES
 from jobping.demo.world import Supply
 
@@ -93,7 +94,13 @@ class Synthetic:
         ]  # fmt: skip
         offered = [job for offers in own.values() for _, jobs in offers for job in jobs]
         guests = self._jobs(GUEST, as_of, step)
-        return Supply(boards=(*boards, *_feeds(offered, guests)), as_of=as_of)
+        pages = [
+            page
+            for source, offers in own.items()
+            for company, jobs in offers
+            for page in pages_of(SourceName(source), company, jobs)
+        ]
+        return Supply(boards=(*boards, *_feeds(offered, guests)), extras=tuple(pages), as_of=as_of)
 
     def _jobs(self, company: Company, as_of: dt.datetime, step: int) -> tuple[Job, ...]:
         return jobs_of(company, self.seed, as_of, step)
