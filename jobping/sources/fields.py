@@ -46,6 +46,12 @@ def web_url(text: str | None) -> str:
     return url
 
 
+def number_in(url: str, parameter: str, default: int) -> int:
+    """Return a whole number of a URL's query, else the default."""
+    text = parse_qs(urlsplit(url).query).get(parameter, [""])[-1]
+    return int(text) if text.isdecimal() and len(text) < 10 else default
+
+
 def next_page(url: str, parameter: str, size: int) -> PageRequest:
     """Return the request for what comes after a page of that many items.
 
@@ -54,6 +60,5 @@ def next_page(url: str, parameter: str, size: int) -> PageRequest:
     """
     parts = urlsplit(url)
     query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    skipped = query.get(parameter, "0")
-    query[parameter] = str((int(skipped) if skipped.isdecimal() else 0) + size)
+    query[parameter] = str(number_in(url, parameter, 0) + size)
     return PageRequest(url=parts._replace(query=urlencode(query)).geturl())

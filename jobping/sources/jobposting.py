@@ -37,7 +37,7 @@ MAX_ADS: Final = 1_000
 
 PAGE_WEAK: Final = CONTENT - {"closes_at"}
 """A page says everything in other words than its source's list, perhaps in another language."""
-_WRAPPINGS = ("<!--", "//", "/*", "<![CDATA[", "]]>", "*/", "-->", ";")
+_WRAPPINGS = ("\ufeff", "<!--", "//", "/*", "<![CDATA[", "]]>", "*/", "-->", ";")
 _LOOSE_COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|,(?=\s*[}\]])', re.S)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 

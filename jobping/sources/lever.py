@@ -17,7 +17,7 @@ from jobping.core.salary import interval_of, read_salary, stated_salary
 from jobping.core.text import clean_line
 from jobping.sources import dates
 from jobping.sources.decode import is_json_object, read_json
-from jobping.sources.fields import line, lines, next_page
+from jobping.sources.fields import line, lines, next_page, number_in
 from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.reader import Light
 from jobping.sources.source import Pace, Terms
@@ -82,7 +82,8 @@ def _small_page(page: Page) -> Listing:
     """Return a page that `limit` has cut; a full one is followed by another."""
     listing = _listing(page)
     size = len(listing.items)
-    following = next_page(page.url, "skip", size) if size >= LIGHT_SIZE else None
+    is_full = size >= number_in(page.url, "limit", LIGHT_SIZE)
+    following = next_page(page.url, "skip", size) if size and is_full else None
     return attrs.evolve(listing, following=following)
 
 

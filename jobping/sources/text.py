@@ -15,6 +15,8 @@ _PARAGRAPHS = frozenset(_PARAGRAPH_TAGS.split())
 _LINES = frozenset(_LINE_TAGS.split())
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 
+_SCRIPT_START = re.compile("<script", re.I)
+_SCRIPT_END = re.compile("</script", re.I)
 _SCRIPT_TAG = re.compile(r"<script((?:\s(?:\"[^\"]*\"|'[^']*'|[^'\">])*)?)>", re.I)
 _TYPE = re.compile(r"\stype\s*=\s*[\"']?\s*([^\s\"'>;]+)", re.I)
 _MAX_TAG = 2_000
@@ -26,23 +28,22 @@ def script_texts(markup: str, kind: str) -> Iterator[str]:
 
     No tree is built: the page may be of any size and depth.
     """
-    lowered = markup.lower()
     at = 0
     for _ in range(MAX_SCRIPTS):
-        at = lowered.find("<script", at)
-        if at < 0:
+        start = _SCRIPT_START.search(markup, at)
+        if start is None:
             return
-        tag = _SCRIPT_TAG.match(markup, at, at + _MAX_TAG)
+        at = start.end()
+        tag = _SCRIPT_TAG.match(markup, start.start(), start.start() + _MAX_TAG)
         if tag is None:
-            at += 1
             continue
-        end = lowered.find("</script", tag.end())
-        if end < 0:
+        end = _SCRIPT_END.search(markup, tag.end())
+        if end is None:
             return
         found = _TYPE.search(tag.group(1))
         if found and found.group(1).lower() == kind:
-            yield markup[tag.end() : end]
-        at = end
+            yield markup[tag.end() : end.start()]
+        at = end.end()
 
 
 def html_to_text(markup: str) -> str:

@@ -195,3 +195,44 @@ def test_walk_always_ends_within_its_cap_and_is_complete_only_with_every_id(page
     assert asked <= cap
     if finish(walk) == Complete():
         assert total is None or len(walk.seen) >= total
+
+
+def one(name: str) -> PageRequest:
+    return PageRequest(url=f"https://a.example/{name}", posting=ExternalId(name))
+
+
+def walk_of_each(*requests: PageRequest, page_cap: int = 100) -> Walk:
+    return start(requests, coverage=Coverage.EACH, page_cap=page_cap)
+
+
+def test_walk_over_single_postings_collects_the_gone_and_never_counts_them_as_seen():
+    walk = walk_of_each(one("a"), one("b"))
+    walk = on_page(walk, Parsed(items=1, seen=ids("a")))
+    walk = on_page(walk, Parsed(items=0, gone=ids("b")))
+    assert (walk.gone, walk.seen, walk.items, walk.singles) == ({"b"}, frozenset(), 1, 2)
+    assert finish(walk) == Complete()
+
+
+def test_list_after_single_postings_is_walked_on_although_they_stand_on_its_first_page():
+    walk = on_page(walk_of_each(one("a"), FIRST), Parsed(items=1, seen=ids("a")))
+    walk = on_page(walk, parsed("a", following=SECOND))
+    assert next_request(walk) == SECOND
+    assert (on_page(walk, parsed("b")).repeated, walk.seen) == (0, {"a"})
+
+
+def test_walk_over_single_postings_ends_complete_at_its_cap():
+    walk = on_page(walk_of_each(one("a"), one("b"), page_cap=1), Parsed(items=1, seen=ids("a")))
+    assert (next_request(walk), finish(walk)) == (None, Complete())
+
+
+@pytest.mark.parametrize(("bad", "good", "ends"), [(3, 0, False), (2, 2, False), (3, 1, True)])
+def test_single_postings_are_drift_only_when_more_than_half_of_enough_are_rejected(bad, good, ends):
+    walk = walk_of_each(*map(one, "abcdef"))
+    for _ in range(good):
+        walk = on_page(walk, Parsed(items=1, seen=ids("a")))
+    for _ in range(bad):
+        refused = Rejected(external_id=ExternalId("a"), reason="no JobPosting")
+        walk = on_page(walk, Parsed(items=1, seen=ids("a"), rejected=(refused,)))
+    assert (next_request(walk) is None) is ends
+    if ends:
+        assert finish(walk) == Drift(reason="3 of 4 postings rejected: no JobPosting")

@@ -146,3 +146,16 @@ def synthetic() -> Callable[..., Answer]:
         return Answer(source=source, board=board, page=page, file="", count=0, kind="synthetic")
 
     return build
+
+
+@pytest.fixture(scope="session")
+def page_at() -> Callable[..., Page]:
+    """Build a page of a URL from given bytes, or from a file of `pages/`."""
+
+    def build(url: str, body: bytes | str, *, media: str = "", status: int = 200) -> Page:
+        if isinstance(body, str):
+            media = media or f"text/{body[-4:]}" if body.endswith("html") else "application/json"
+            body = (PAGES / body).read_bytes()
+        return page_of(body, url=url, media=media, status=status)
+
+    return build

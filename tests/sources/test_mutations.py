@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobping.core.page import PageRequest
 from jobping.core.posting import PostingDraft
 from jobping.errors import MalformedPage
 from jobping.sources import SOURCES
@@ -23,8 +24,12 @@ ODD = (
 
 def check(answer, body: bytes) -> None:
     page = attrs.evolve(answer.page, body=body)
+    check_items(answer, page, lambda: answer.source.parse(page, answer.board))
+
+
+def check_items(answer, page, parse) -> None:
     try:
-        found = list(answer.source.parse(page, answer.board))
+        found = list(parse())
     except MalformedPage:
         return
     parsed = found.pop()
@@ -41,6 +46,30 @@ def check(answer, body: bytes) -> None:
         assert draft.title.strip()
         assert draft.url.startswith(("http://", "https://"))
         assert "\x00" not in repr(attrs.astuple(draft))
+
+
+ROUTES = {
+    "greenhouse list": ("greenhouse", "greenhouse_departments_synthetic.json", None),
+    "greenhouse single": ("greenhouse", "greenhouse_job_synthetic.json", "4100001"),
+    "lever list": ("lever", "lever_synthetic.json", None),
+    "smartrecruiters list": ("smartrecruiters", "smartrecruiters_synthetic.json", None),
+    "smartrecruiters single": (
+        "smartrecruiters", "smartrecruiters_posting_synthetic.json", "7439990001",
+    ),
+    "personio list": ("personio", "personio_search_synthetic.json", None),
+    "personio single": ("personio", "jobposting_synthetic.html", "example/500001"),
+    "recruitee single": ("recruitee", "jobposting_synthetic.html", "example/900001"),
+    "ashby single": ("ashby", "jobposting_synthetic.html", "a1"),
+}  # fmt: skip
+"""Every answer of the individual routes: source, synthetic page, the posting that was asked for."""
+
+
+def check_individual(synthetic, page_at, route: str, change) -> None:
+    name, file, posting = ROUTES[route]
+    answer, page = synthetic(name), page_at("https://a.example/1?limit=3&skip=0", file)
+    page = attrs.evolve(page, body=change(page.body))
+    request = PageRequest(url=page.url, posting=posting)
+    check_items(answer, page, lambda: answer.source.parse_individual(page, answer.board, request))
 
 
 def mutated(value: object, rng: random.Random) -> object:
@@ -83,6 +112,45 @@ def test_source_survives_odd_values_in_any_place(synthetic, name):
     shape = json.loads(answer.page.body)
     for seed in range(150):
         check(answer, msgspec.json.encode(mutated(shape, random.Random(seed))))
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_individual_route_survives_cut_and_changed_bytes(synthetic, page_at, route, data):
+    def change(body: bytes) -> bytes:
+        damaged = bytearray(body)
+        for place, byte in data.draw(
+            st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), max_size=8)
+        ):
+            damaged[place] = byte
+        return bytes(damaged[: data.draw(st.integers(0, len(body)) | st.just(len(body)))])
+
+    check_individual(synthetic, page_at, route, change)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "html" not in ROUTES[route][1]])
+def test_individual_route_survives_odd_values_in_any_place(synthetic, page_at, route):
+    for seed in range(100):
+        rng = random.Random(seed)
+        check_individual(
+            synthetic,
+            page_at,
+            route,
+            lambda body, rng=rng: msgspec.json.encode(mutated(json.loads(body), rng)),
+        )
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "html" in ROUTES[route][1]])
+def test_posting_page_survives_odd_values_in_any_place(synthetic, page_at, route):
+    def change(body: bytes, rng: random.Random) -> bytes:
+        text = body.decode().split("//<![CDATA[")[1].split("//]]>")[0].replace(",}]}", "}]}")
+        data = msgspec.json.encode(mutated(json.loads(text), rng))
+        return b'<script type="application/ld+json">' + data + b"</script>"
+
+    for seed in range(150):
+        rng = random.Random(seed)
+        check_individual(synthetic, page_at, route, lambda body, rng=rng: change(body, rng))
 
 
 def test_sources_survive_damaged_recordings(recordings):

@@ -23,6 +23,7 @@ from store_samples import (
     sql,
 )
 
+from jobping.core import fingerprint as core_fingerprint
 from jobping.core.board import StoredBoard
 from jobping.core.ids import BoardId, ExternalId, PostingId, SourceName
 from jobping.core.posting import (
@@ -145,6 +146,65 @@ async def test_unchanged_content_with_another_digest_only_remembers_the_digest(
     assert await everything(database) == (attrs.evolve(first, draft=again),)
     known = await postings.known(SOURCE, board.id, [(ExternalId("1"), b"d" * 16)])
     assert known == {"1": Known.UNCHANGED}
+
+
+# --- drafts that do not say all
+
+
+async def test_weak_fields_of_a_stored_posting_stay_as_they_are(database: Database) -> None:
+    board, postings = await add_board(database), Postings(database=database)
+    whole = draft("1", salary=Salary(raw="50k", minimum=Decimal("50000.00")), tags=("a",))
+    await store(postings, board, [whole])
+    [before] = await everything(database)
+    light = draft("1", description="", locations=(), source_digest=b"d" * 16)
+    light = attrs.evolve(
+        light, weak=frozenset({"description", "locations", "salary", "tags", "company"})
+    )
+    assert await store(postings, board, [light]) == BatchStored(unchanged=1)
+    kept = attrs.evolve(whole, source_digest=light.source_digest)
+    assert await everything(database) == (attrs.evolve(before, draft=kept),)
+    assert await store(postings, board, [whole]) == BatchStored(unchanged=1)
+
+
+async def test_change_in_a_field_that_is_not_weak_leaves_the_weak_ones(database: Database) -> None:
+    board, postings = await add_board(database), Postings(database=database)
+    whole, other = draft("1"), draft("2")
+    await store(postings, board, [whole, other])
+    light = attrs.evolve(whole, title="Baker", description="", weak=frozenset({"description"}))
+    assert await store(postings, board, [light, other]) == BatchStored(
+        changed=1, unchanged=1, news=1
+    )
+    [changed, _] = await everything(database)
+    baker = attrs.evolve(whole, title="Baker")
+    assert (changed.draft, changed.version) == (baker, 2)
+    assert changed.fingerprint == core_fingerprint.fingerprint(baker)
+    assert len(await postings.search("baker numbers", limit=5)) == 1
+    assert await store(postings, board, [baker]) == BatchStored(unchanged=1)
+
+
+async def test_new_posting_with_weak_fields_is_stored_with_them_and_later_filled(
+    database: Database,
+) -> None:
+    board, postings = await add_board(database), Postings(database=database)
+    light = draft("1", description="", weak=frozenset({"description"}))
+    assert await store(postings, board, [light]) == BatchStored(new=1, news=1)
+    assert await store(postings, board, [light]) == BatchStored(unchanged=1)
+    text = attrs.evolve(light, description="Words.", weak=frozenset({"description"}))
+    assert await store(postings, board, [text]) == BatchStored(changed=1, news=1)
+    assert [posting.draft.description for posting in await everything(database)] == ["Words."]
+    await sql(database, "UPDATE posting SET closed_at = now()")
+    assert await store(postings, board, [light]) == BatchStored(changed=1, news=1)
+    [again] = await everything(database)
+    assert (again.draft.description, again.closed_at) == ("Words.", None)
+
+
+async def store(
+    postings: Postings, board: StoredBoard, drafts: Sequence[PostingDraft]
+) -> BatchStored:
+    """Store drafts under the hashes that the product gives them."""
+    hashes = [core_fingerprint.content_hash(item) for item in drafts]
+    fingerprints = [core_fingerprint.fingerprint(item) for item in drafts]
+    return await postings.store(board.id, drafts, hashes, fingerprints, news_after=None)
 
 
 # --- duplicates in a batch, and across boards
