@@ -31,10 +31,11 @@ from jobping.demo.answers import (
     with_headers,
 )
 
-_GREENHOUSE_HEADS: Final = (
-    "company_name", "first_published", "language", "application_deadline", "departments", "offices",
+_GREENHOUSE_TEXTS: Final = (
+    "content", "company_name", "first_published", "language", "application_deadline",
+    "departments", "offices",
 )  # fmt: skip
-"""What `/departments` leaves out beside the text."""
+"""What `/departments` leaves out."""
 SMARTRECRUITERS_MOST: Final = 100
 SMARTRECRUITERS_USUAL: Final = 10
 
@@ -62,23 +63,10 @@ def _greenhouse_jobs(content: Content, with_texts: bool) -> Answer:
     return envelope("jobs", items, meta={"total": content.total or len(items)})
 
 
-class _Department(msgspec.Struct):
-    name: str = ""
-
-
-class _Departments(msgspec.Struct):
-    departments: list[_Department] = []
-
-
 def _greenhouse_departments(items: Sequence[bytes]) -> Answer:
-    """Return the jobs without texts under the names of their first departments."""
-    kept = _without((*_GREENHOUSE_HEADS, "content"), items)
-    by_name: dict[str, list[msgspec.Raw]] = {}
-    for item, light in zip(items, kept, strict=True):
-        named = msgspec.json.decode(item, type=_Departments).departments or [_Department()]
-        by_name.setdefault(named[0].name, []).append(msgspec.Raw(light))
-    found = [{"name": name, "child_ids": [], "jobs": jobs} for name, jobs in by_name.items()]
-    return json_answer({"departments": found})
+    """Return the jobs as heads, below one department."""
+    jobs = msgspec.Raw(array(_without(_GREENHOUSE_TEXTS, items)))
+    return json_answer({"departments": [{"name": "All", "child_ids": [], "jobs": jobs}]})
 
 
 def _without(keys: Sequence[str], items: Sequence[bytes]) -> tuple[bytes, ...]:

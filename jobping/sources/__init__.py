@@ -1,7 +1,8 @@
 """Job sources: the requests that read a board, and the parsers from bytes to drafts. No I/O.
 
-`source` is the contract, `items` the reading that all share, out of `decode`, `fields`, `text` and
-`dates`; one module per source; `defaults` is what is polled while nothing is configured.
+`source` is the contract, `items` the reading that all share, by the records of `reader`, out of
+`decode`, `fields`, `text` and `dates`; `jobposting` reads the pages of single postings; one module
+per source; `defaults` is what is polled while nothing is configured.
 """
 
 from jobping.sources.arbeitnow import ARBEITNOW

@@ -33,7 +33,6 @@ from jobping.sources.text import html_to_text, script_texts
 
 MAX_SCRIPT: Final = 1_048_576
 MAX_NODES: Final = 50_000
-MAX_ADS: Final = 1_000
 
 PAGE_WEAK: Final = CONTENT - {"closes_at"}
 """A page says everything in other words than its source's list, perhaps in another language."""
@@ -97,11 +96,9 @@ _Object = dict[str, object]
 
 def read_ads(markup: str) -> Iterator[Ad]:
     """Yield the postings of a page in their order; what cannot be read is passed over."""
-    left = MAX_ADS
     for text in script_texts(markup, "application/ld+json"):
         for value in _objects(_loads(text[:MAX_SCRIPT])):
-            if left and _is_posting(value):
-                left -= 1
+            if _is_posting(value):
                 yield _ad(value)
 
 
@@ -111,29 +108,25 @@ def own_page(source: str, *, pages: str, path: Callable[[Wanted], str | None]) -
         path=path,
         pages=pages,
         accept=("text/html",),
-        item=_PageItem(source),
+        item=lambda page, request, id: _item(source, page, request, id),
         reader=AD_READER,
         weak=PAGE_WEAK,
         gone=_is_missing,
     )
 
 
-@attrs.frozen
-class _PageItem:
-    source: str
-
-    def __call__(self, page: Page, request: PageRequest, id: str) -> bytes | str:
-        """Return the posting of that id as an `Ad` in JSON, or why there is none."""
-        check_media(page, ("html",), source=self.source)
-        found = list(read_ads(page.body.decode("utf-8", "replace")))
-        named = [ad for ad in found if id in ad.identifiers]
-        if not named and _path(page.url) != _path(request.url):
-            return "redirected to a page that does not name the posting"
-        if not found:
-            return "no JobPosting in the page"
-        if not named and len(found) > 1:
-            return "several postings in the page, none of which is named"
-        return _encoded(attrs.evolve((named or found)[0], id=id), page.url)
+def _item(source: str, page: Page, request: PageRequest, id: str) -> bytes | str:
+    """Return the posting of that id as an `Ad` in JSON, or why there is none."""
+    check_media(page, ("html",), source=source)
+    found = list(read_ads(page.body.decode("utf-8", "replace")))
+    named = [ad for ad in found if id in ad.identifiers]
+    if not named and _path(page.url) != _path(request.url):
+        return "redirected to a page that does not name the posting"
+    if not found:
+        return "no JobPosting in the page"
+    if not named and len(found) > 1:
+        return "several postings in the page, none of which is named"
+    return _encoded(attrs.evolve((named or found)[0], id=id), page.url)
 
 
 def _path(url: str) -> str:

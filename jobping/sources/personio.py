@@ -16,7 +16,7 @@ from jobping.core.places import places, says_remote
 from jobping.core.posting import CONTENT, PostingDraft, Remote
 from jobping.errors import MalformedPage
 from jobping.sources import dates
-from jobping.sources.decode import check_media, decode_tolerant, read_json
+from jobping.sources.decode import check_media, read_json
 from jobping.sources.fields import line, lines
 from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.jobposting import own_page
@@ -138,45 +138,26 @@ def _merged(positions: Iterable[_Raw]) -> list[_Raw]:
     return kept
 
 
-@attrs.frozen(kw_only=True)
-class Found:
-    """One item of `/search.json`: the id is a text, the words are German, dates are missing."""
-
-    id: int | str
-    name: str | None = None
-    subcompany: str | None = None
-    office: str | None = None
-    department: str | None = None
-    employment_type: str | None = None
-    seniority: str | None = None
-    schedule: str | None = None
-    description: str | None = None
-
-
 def _search(page: Page) -> Listing:
-    """Return the items of the search as positions; what is none is left to be rejected."""
+    """Return the items of `/search.json` as positions: ids are texts, words German, no dates."""
     raws = read_json(page, list[msgspec.Raw], source="personio", expected="an array of positions")
     return Listing(items=[_position(bytes(raw)) for raw in raws])
 
 
 def _position(raw: bytes) -> bytes:
+    """Give the keys the names of `Position`; what is no object is left to be rejected."""
     try:
-        found = decode_tolerant(raw, Found)
+        found = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError):
         return raw
-    texts = [{"value": found.description}] if found.description else []
-    stated = {
-        "id": found.id,
-        "name": found.name,
-        "subcompany": found.subcompany,
-        "department": found.department,
-        "employmentType": found.employment_type,
-        "seniority": found.seniority,
-        "schedule": found.schedule,
-        "offices": [found.office] if found.office else [],
-        "texts": texts,
-    }
-    return msgspec.json.encode({key: value for key, value in stated.items() if value is not None})
+    for key, name, form in (
+        ("employment_type", "employmentType", b"%b"),
+        ("office", "offices", b"[%b]"),
+        ("description", "texts", b'[{"value":%b}]'),
+    ):
+        if key in found:
+            found[name] = msgspec.Raw(form % bytes(found[key]))
+    return msgspec.json.encode(found)
 
 
 def _head(position: Position, board: Board) -> Head:

@@ -1,19 +1,22 @@
 import datetime as dt
 from collections import Counter
+from collections.abc import Sequence
 
 import attrs
 import httpx
 import pytest
 
-from jobping.core.board import Board, Route
+from jobping.core.board import Board, Coverage, Route
+from jobping.core.fingerprint import content_hash
+from jobping.core.ids import ExternalId
 from jobping.core.page import Page
-from jobping.core.posting import PostingDraft, Remote
-from jobping.core.walk import Rejected
-from jobping.demo.answers import Asked, Items
+from jobping.core.posting import KnownPosting, PostingDraft, Remote, over_stored
+from jobping.core.walk import Complete, Rejected, Walk, finish, next_request, on_page, start
+from jobping.demo.answers import Asked, Items, whole_answer
 from jobping.demo.synthetic import Synthetic
 from jobping.demo.world import SITES, Supply
 from jobping.sources import SOURCES
-from jobping.sources.source import Parsed, Source
+from jobping.sources.source import Parsed, RawItem, Source
 
 NOW = dt.datetime(2026, 11, 23, 12, 34, 56, tzinfo=dt.UTC)
 PLACE = "http://127.0.0.1:1"
@@ -175,3 +178,70 @@ def test_some_postings_are_listed_by_company_and_job_board(walked: dict[Board, W
         seen = {(draft.company, draft.title) for draft in found.drafts}
         (own if board.company else listed).update(seen)
     assert len(own & listed) >= 20
+
+
+COMPANY_SOURCES = ("greenhouse", "lever", "ashby", "recruitee", "smartrecruiters", "personio")
+
+
+def individually(
+    supply: Supply, board: Board, known: Sequence[KnownPosting]
+) -> tuple[list[PostingDraft], Walk | None]:
+    """Walk the individual route of a board to its end."""
+    source = next(s for s in SOURCES if s.name == board.source)
+    site = next(site for site in SITES if site.source == board.source)
+    source = source.with_base_url(PLACE + site.base_path)
+    shelf = {b.slug: content for b, content in supply.boards if b.source == board.source}
+    extras = {extra.path: extra.whole for extra in supply.extras if extra.source == board.source}
+    drafts: list[PostingDraft] = []
+    requests = source.individual(board, known, 500)
+    state = start(requests, coverage=Coverage.EACH, page_cap=500) if requests else None
+    while state and (request := next_request(state)) is not None:
+        asked = _asked(request.url, supply)
+        extra = extras.get(httpx.URL(request.url).raw_path.decode().partition("?")[0])
+        answer = whole_answer(extra) if extra else site.respond(asked, shelf)
+        page = Page(
+            url=request.url,
+            status=answer.status,
+            headers=(("content-type", answer.media_type),),
+            body=answer.body,
+            fetched_at=NOW,
+        )
+        *items, parsed = source.parse_individual(page, board, request)
+        assert isinstance(parsed, Parsed)
+        for item in items:
+            assert isinstance(item, RawItem)
+            draft = source.convert(item, page, board)
+            assert isinstance(draft, PostingDraft), draft
+            drafts.append(draft)
+        state = on_page(state, parsed)
+    return drafts, state
+
+
+@pytest.mark.parametrize("name", COMPANY_SOURCES)
+def test_individual_route_finds_the_same_postings_and_changes_none_of_them(
+    supply: Supply, walked: dict[Board, Walked], name: str
+) -> None:
+    for board in (board for board in walked if board.source == name):
+        stored = {draft.external_id: draft for draft in walked[board].drafts}
+        known = [KnownPosting(external_id=d.external_id, url=d.url) for d in stored.values()]
+        drafts, state = individually(supply, board, known)
+        assert {draft.external_id for draft in drafts} == stored.keys()
+        assert state is None or (finish(state), state.gone) == (Complete(), frozenset())
+        for draft in drafts:
+            before = stored[draft.external_id]
+            after = over_stored(draft, before)
+            unsaid = {
+                key: getattr(before, key)
+                for key in ("description", "salary")
+                if getattr(before, key) in ("", None)
+            }
+            assert content_hash(attrs.evolve(after, **unsaid)) == content_hash(before)
+
+
+@pytest.mark.parametrize("name", ["greenhouse", "ashby", "smartrecruiters", "personio"])
+def test_posting_that_the_world_no_longer_has_is_gone(supply: Supply, name: str) -> None:
+    board = next(board for board, _ in supply.boards if board.source == name)
+    id = ExternalId(f"{board.slug}/12" if name == "personio" else "12")
+    _, state = individually(supply, board, [KnownPosting(external_id=id, url="https://a.example/")])
+    assert state
+    assert state.gone == {id}
