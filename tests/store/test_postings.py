@@ -444,7 +444,7 @@ async def test_writer_cancelled_midway_stores_nothing(database: Database) -> Non
         nursery.start_soon(database.run, store_and_linger, board, drafts, lingering)
         await lingering.wait()
         nursery.cancel_scope.cancel()
-    with trio.fail_after(5):
+    with trio.fail_after(15):
         assert await put(database, board, drafts) == BatchStored(new=20, news=20)
 
 
