@@ -126,10 +126,10 @@ class Draft:
         """Give an event to the hook."""
         self.actions.append(Report(event=event))
 
-    def wake_at(self, moment: float) -> None:
-        """Ask for a Tick at that moment, unless it never comes."""
+    def wake_at(self, moment: float, id: str = "") -> None:
+        """Ask for a Tick at that moment of a child or the tree, unless it never comes."""
         if moment < math.inf:
-            self.actions.append(Wake(at=moment))
+            self.actions.append(Wake(id=id, at=moment))
 
     def reply(self, request: int, id: str, error: SupervisionError | None = None) -> None:
         """Answer a request; without an error it was done."""

@@ -81,7 +81,7 @@ def ask_to_stop(draft: Draft, child: Child) -> None:
     if child.cancel_at <= draft.now:
         cancel(draft, child, child.cause, is_kill=is_brutal or not is_interrupt)
     else:
-        draft.wake_at(child.cancel_at)
+        draft.wake_at(child.cancel_at, spec.id)
 
 
 def _request(draft: Draft, child: Child) -> None:
@@ -102,7 +102,7 @@ def cancel(draft: Draft, child: Child, cause: str, *, is_kill: bool) -> None:
     child.cancel_at = math.inf
     child.kill_at = draft.now + child.spec.kill_patience()
     draft.act(Cancel(id=child.spec.id, cause=cause, is_kill=is_kill))
-    draft.wake_at(child.kill_at)
+    draft.wake_at(child.kill_at, child.spec.id)
 
 
 def end_tree(
@@ -159,7 +159,7 @@ def _hurry(draft: Draft) -> None:
         child = draft.edit(id)
         if child.kill_at == math.inf:
             child.cancel_at = min(child.cancel_at, draft.table.deadline)
-            draft.wake_at(child.cancel_at)
+            draft.wake_at(child.cancel_at, id)
         _request(draft, child)
 
 
@@ -175,7 +175,7 @@ def schedule_restart(draft: Draft, child: Child, delay: float) -> None:
     child.attempt += 1
     child.because = ""
     if delay > 0:
-        draft.wake_at(due)
+        draft.wake_at(due, id)
     if draft.is_group:
         _include_group(draft, child, due)
 
@@ -225,4 +225,4 @@ def _start(draft: Draft, child: Child) -> None:
     child.after = None
     child.cause = ""
     draft.act(Start(id=child.spec.id, number=child.number))
-    draft.wake_at(child.cancel_at)
+    draft.wake_at(child.cancel_at, child.spec.id)

@@ -237,7 +237,7 @@ class Runner:
         child = self.table.children.get(id)
         if child is not None and child.spec.max_idle is not None:
             limit = self._watched[id] = self.slots[id].idle_limit(child.spec.max_idle)
-            self._turns.wake_at(limit)
+            self._turns.wake_at(_idle(id), limit)
 
     def _check_progress(self, now: float) -> None:
         for id in [id for id, limit in self._watched.items() if limit <= now]:
@@ -258,8 +258,8 @@ class Runner:
         match action:
             case Report(event=event):
                 self.tree.emit(event)
-            case Wake(at=at):
-                self._turns.wake_at(at)
+            case Wake(id=id, at=at):
+                self._turns.wake_at(id, at)
             case Start(id=id, number=number):
                 self._start(id, number)
             case Consult():
@@ -377,7 +377,14 @@ class Runner:
             if slot.inner is not None:
                 self.tree.close_below(path, exit, is_forgotten=is_forgotten)
         self.tree.close(path, exit, is_forgotten=is_forgotten)
-        if is_forgotten and self.table.outcome is None:
+        if is_forgotten:
+            self._forget(id)
+
+    def _forget(self, id: str) -> None:
+        self._watched.pop(id, None)
+        for name in (id, _idle(id)):
+            self._turns.forget(name)
+        if self.table.outcome is None:
             self.slots.pop(id, None)
 
     def _show_state(self, id: str) -> None:
@@ -406,3 +413,8 @@ class Runner:
             children=tuple(self._stopped),
             stuck=tuple(leaf.path for id in sorted(self.table.stuck) for leaf in self._leaves(id)),
         )
+
+
+def _idle(id: str) -> str:
+    """Return the name of the moment until which a child may go without progress."""
+    return f"{id}/idle"

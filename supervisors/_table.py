@@ -343,8 +343,13 @@ class ReportStuck:
 
 @attrs.frozen(kw_only=True)
 class Wake:
-    """Send a Tick at that moment."""
+    """Send a Tick at that moment.
 
+    Attributes:
+        id: The child whose only moment it is, in the place of an earlier one; empty: the tree's.
+    """
+
+    id: str
     at: float
 
 

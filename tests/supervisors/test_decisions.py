@@ -222,7 +222,7 @@ class World:
         self.alive: dict[str, int] = {}
         self.ready: set[str] = set()
         self.asked: set[str] = set()
-        self.wakes: list[float] = []
+        self.wakes: dict[str, float] = {}
         self.replies = 0
         self.requests = 0
         self.outcome: object = None
@@ -244,8 +244,8 @@ class World:
             case AskStop(id=id) | Cancel(id=id):
                 assert id in self.alive
                 self.asked.add(id)
-            case Wake(at=at):
-                self.wakes.append(at)
+            case Wake(id=id, at=at):
+                self.wakes[id] = at
             case Consult(id=id, exited=exited):
                 verdict = self.rng.choice(
                     [RestartPolicy().decide(exited, None)] * 4
@@ -308,7 +308,7 @@ class World:
                 self.end(min(self.asked), SHUTDOWN)
             elif waiting:
                 self.become_ready(waiting[0])
-            elif due := [at for at in self.wakes if at > self.now]:
+            elif due := [at for at in self.wakes.values() if at > self.now]:
                 self.now = min(due)
                 self.step(Tick())
             else:
