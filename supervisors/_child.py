@@ -80,7 +80,7 @@ class AnyChildSpec(abc.ABC):
     """A child spec of any message type, so that tuples of specs have a type.
 
     Attributes:
-        id: Its name among its siblings.
+        id: Its name among its siblings, without a slash: paths are made of ids.
         significant: Whether its end for good counts for the supervisor's `auto_shutdown`.
         critical: Whether the daemon counts as hung while this child is stalled or stuck.
         max_idle: Seconds it may go without progress before it is killed and its policy asked;
@@ -109,6 +109,8 @@ class AnyChildSpec(abc.ABC):
         check_type("id", self.id, str)
         if not self.id:
             raise ValueError("a child needs an id")
+        if "/" in self.id:
+            raise ValueError(f"an id is one step of a path, without a slash, {self.id!r} is not")
         check_type("restart", self.restart, Restart)
         check_type("significant", self.significant, bool)
         check_type("critical", self.critical, bool)

@@ -38,6 +38,7 @@ def test_child_spec_gives_an_inner_supervisor_all_the_time_it_needs() -> None:
     [
         {"id": ""},
         {"id": 7},
+        {"id": "inner/a"},
         {"start": None},
         {"restart": "permanent"},
         {"stop_timeout": -1.0},
