@@ -12,7 +12,7 @@ from supervisors.errors import SupervisionError
 @attrs.define(eq=False)
 class _Pending:
     done: trio.Event = attrs.field(factory=trio.Event)
-    error: SupervisionError | None = None
+    error: Exception | None = None
     box: Box | None = None
 
 
@@ -37,7 +37,7 @@ class Requests:
             raise pending.error
         return pending.box
 
-    def answer(self, number: int, error: SupervisionError | None, box: Box | None) -> None:
+    def answer(self, number: int, error: Exception | None, box: Box | None) -> None:
         """Answer a request; without an error it was done."""
         pending = self._pending.pop(number)
         pending.error = error

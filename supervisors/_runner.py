@@ -22,6 +22,7 @@ from supervisors._specs import SupervisorSpec, subtree_of
 from supervisors._states import ChildState, Exit, ExitKind
 from supervisors._table import (
     Action,
+    AddChild,
     AllStarted,
     AllStopped,
     AskStop,
@@ -138,7 +139,11 @@ class Runner:
                 self._nursery = nursery
                 self._step(self._stop or Begin())
                 while self._outcome is None:
-                    self._step(await self._turns.next())
+                    happening = await self._turns.next()
+                    if isinstance(happening, AddChild):
+                        self._add(happening)
+                    else:
+                        self._step(happening)
         finally:
             self._leave()
         return self._conclude()
@@ -160,6 +165,18 @@ class Runner:
         self._stop = StopAll(reason=reason, deadline=deadline, is_final=is_final)
         if self._is_claimed:
             self.post(self._stop)
+
+    def _add(self, add: AddChild) -> None:
+        """Take in a child, and its mailboxes at once: it may have to wait for its start."""
+        try:
+            self.tree.check_new(add.spec)
+        except ValueError as error:
+            self.requests.answer(add.request, error, None)
+            return
+        self._step(add)
+        child = next(reversed(self.table.children.values()), None)
+        if child is not None and add.request in child.start_requests:
+            self.tree.bind(child.spec, f"{self.path}/{child.spec.id}")
 
     def _step(self, happening: Happening) -> None:
         now = trio.current_time()
@@ -374,8 +391,8 @@ class Runner:
         path = f"{self.path}/{id}"
         if slot is not None:
             slot.box.state = ChildState.DOWN
-            if slot.inner is not None:
-                self.tree.close_below(path, exit, is_forgotten=is_forgotten)
+        if slot is None or slot.inner is not None:
+            self.tree.close_below(path, exit, is_forgotten=is_forgotten)
         self.tree.close(path, exit, is_forgotten=is_forgotten)
         if is_forgotten:
             self._forget(id)

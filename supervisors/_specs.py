@@ -65,7 +65,7 @@ class SupervisorSpec:
         ids = [child.id for child in self.children]
         if len(set(ids)) < len(ids):
             raise ValueError(f"an id stands twice among {ids}")
-        boxes = [id(box) for box in boxes_of(self)]
+        boxes = [id(box) for child in self.children for box in boxes_of(child)]
         if len(set(boxes)) < len(boxes):
             raise ValueError("one mailbox was given to two children")
         for pair in dict.fromkeys(self._limits()):
@@ -152,15 +152,14 @@ def subtree_of(spec: AnyChildSpec) -> SupervisorSpec | None:
     return None
 
 
-def boxes_of(spec: SupervisorSpec) -> Iterator[Box]:
-    """Yield every mailbox that was given to a spec of the tree."""
-    for child in spec.children:
-        box = child.own_box()
-        if box is not None:
-            yield box
-        inner = subtree_of(child)
-        if inner is not None:
-            yield from boxes_of(inner)
+def boxes_of(spec: AnyChildSpec) -> Iterator[Box]:
+    """Yield every mailbox that was given to a child or to one below it."""
+    box = spec.own_box()
+    if box is not None:
+        yield box
+    inner = subtree_of(spec)
+    for child in inner.children if inner is not None else ():
+        yield from boxes_of(child)
 
 
 def _warn_unreachable(intensity: Intensity, backoff: Backoff) -> None:

@@ -80,7 +80,6 @@ class Supervisor:
             SupervisorStopping: The supervisor takes no requests.
         """
         self._runner.spec.check_child(spec)
-        self._runner.tree.check_new(spec)
         box = await self._ask(lambda number: AddChild(spec=spec, request=number))
         if box is None:
             raise SupervisorStopping(f"{self.path} has ended")

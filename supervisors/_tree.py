@@ -5,7 +5,7 @@ from random import Random
 from supervisors._box import Box
 from supervisors._child import AnyChildSpec
 from supervisors._events import Emitter
-from supervisors._specs import SupervisorSpec, subtree_of
+from supervisors._specs import SupervisorSpec, boxes_of, subtree_of
 from supervisors._states import Exit
 
 
@@ -22,12 +22,16 @@ class Tree:
         self._boxes: dict[str, Box] = {}
         self._bind_all(spec, path)
 
+    def bind(self, spec: AnyChildSpec, path: str) -> None:
+        """Give the mailboxes of a child, and of all below it, their paths."""
+        self.box(spec, path)
+        inner = subtree_of(spec)
+        if inner is not None:
+            self._bind_all(inner, path)
+
     def _bind_all(self, spec: SupervisorSpec, path: str) -> None:
         for child in spec.children:
-            self.box(child, f"{path}/{child.id}")
-            inner = subtree_of(child)
-            if inner is not None:
-                self._bind_all(inner, f"{path}/{child.id}")
+            self.bind(child, f"{path}/{child.id}")
 
     def box(self, spec: AnyChildSpec, path: str) -> Box:
         """Return the mailbox at a path, made by the spec if there is none yet."""
@@ -39,14 +43,14 @@ class Tree:
         return box
 
     def check_new(self, spec: AnyChildSpec) -> None:
-        """Refuse a child whose mailbox is another's.
+        """Refuse a child that was given another's mailbox, itself or for one below it.
 
         Raises:
-            ValueError: It is.
+            ValueError: It was.
         """
-        box = spec.own_box()
-        if box is not None and any(box is other for other in self._boxes.values()):
-            raise ValueError(f"the mailbox of {spec.id} belongs to {box.path}")
+        for box in boxes_of(spec):
+            if self._boxes.get(box.path) is box:
+                raise ValueError(f"the mailbox of {spec.id} belongs to {box.path}")
 
     def close(self, path: str, exit: Exit, *, is_forgotten: bool) -> None:
         """Close the mailbox at a path."""

@@ -196,6 +196,68 @@ async def test_child_of_another_childs_mailbox_is_refused(autojump_clock: MockCl
         await root.stop()
 
 
+async def test_one_of_two_children_that_are_added_with_one_mailbox_is_refused(
+    autojump_clock: MockClock,
+) -> None:
+    mailbox = Mailbox[object]()
+    root = pool(EventLog())
+    refused: list[str] = []
+
+    async def add() -> None:
+        spec = ChildSpec(id="page", start=ScriptedActor(start_delay=1.0).run, mailbox=mailbox)
+        try:
+            await root.start_child(spec)
+        except ValueError as error:
+            refused.append(str(error))
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        for _ in range(3):
+            nursery.start_soon(add)
+        await trio.sleep(5)
+        assert refused == ["the mailbox of page belongs to root/page#1"] * 2
+        assert ids(root) == ["page#1"]
+        await root.stop()
+
+
+async def test_child_whose_own_child_has_another_childs_mailbox_is_refused(
+    autojump_clock: MockClock,
+) -> None:
+    mailbox = Mailbox[object]()
+    root = pool(EventLog())
+    page = ChildSpec(id="page", start=ScriptedActor().run, mailbox=mailbox)
+    inner = ChildSpec[object](id="in", start=SupervisorSpec(children=(page,)))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        await root.start_child(page)
+        with pytest.raises(ValueError, match="belongs to root/page#1"):
+            await root.start_child(inner)
+        await root.terminate_child("page#1")
+        await root.start_child(inner)
+        assert mailbox.ref.path == "root/in#2/page"
+        await root.stop()
+
+
+async def test_child_that_waits_for_its_start_has_its_mailbox_already(
+    autojump_clock: MockClock,
+) -> None:
+    mailbox = Mailbox[object]()
+    scripted = ScriptedActor()
+    root = pool(EventLog())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        nursery.start_soon(root.start_child, page(ScriptedActor(start_delay=5.0)))
+        await settle()
+        spec = ChildSpec(id="page", start=scripted.run, mailbox=mailbox)
+        with trio.move_on_after(1):
+            await root.start_child(spec)
+        with pytest.raises(ValueError, match="belongs to root/page#2"):
+            await root.start_child(spec)
+        await trio.sleep(5)
+        assert scripted.starts == 1
+        await root.stop()
+
+
 async def test_significant_child_without_auto_shutdown_is_refused(
     autojump_clock: MockClock,
 ) -> None:
