@@ -298,9 +298,11 @@ class Box:
             self._keyed.pop(self._key_of(envelope), None)
         if self._is_high and len(self._queue) * 2 <= self._spec.capacity:
             self._is_high = False
-        if self._senders and len(self._queue) < self._spec.capacity:
+        while self._senders and len(self._queue) < self._spec.capacity:
             task = next(iter(self._senders))
-            self._accept(self._senders.pop(task))
+            waiting = self._senders.pop(task)
+            if self._keyed is None or not self._coalesce(waiting):
+                self._accept(waiting)
             trio.lowlevel.reschedule(task)
         return envelope
 

@@ -184,6 +184,26 @@ async def test_coalescing_mailbox_replaces_the_message_of_the_same_key_in_its_pl
         await root.stop()
 
 
+async def test_messages_of_one_key_that_waited_for_room_coalesce_as_well(
+    autojump_clock: MockClock,
+) -> None:
+    worker = Worker(
+        MailboxSpec(capacity=2, overflow=Overflow.COALESCE, key=lambda work: work.name[0])
+    )
+    root = worker.supervisor()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        await fill(worker, "b1", "c1")
+        for name in ("a1", "a2", "d1"):
+            nursery.start_soon(worker.ref.put, Work(name))
+            await settle()
+        worker.gate.set()
+        await settle()
+        assert worker.taken == ["first", "b1", "c1", "a2", "d1"]
+        assert worker.is_conserved()
+        await root.stop()
+
+
 async def test_replaced_ask_fails_its_asker_at_once(autojump_clock: MockClock) -> None:
     worker = Worker(MailboxSpec(overflow=Overflow.COALESCE, key=lambda work: work.name))
     root = worker.supervisor()
