@@ -163,6 +163,8 @@ def boxes_of(spec: AnyChildSpec) -> Iterator[Box]:
 
 
 def _warn_unreachable(intensity: Intensity, backoff: Backoff) -> None:
+    if intensity.max_restarts * backoff.cap < intensity.period or backoff.base == 0:
+        return
     total = 0.0
     if backoff.base == 0:
         return

@@ -110,6 +110,11 @@ def test_supervisor_spec_warns_where_the_limit_cannot_be_reached() -> None:
         SupervisorSpec(intensity=Intensity(max_restarts=5, period=10.0), backoff=Backoff(base=5.0))
 
 
+def test_supervisor_spec_takes_any_limit_where_restarts_are_immediate() -> None:
+    spec = SupervisorSpec(backoff=Backoff(base=0.0), intensity=Intensity(max_restarts=10**12))
+    assert spec.intensity.max_restarts == 10**12
+
+
 def test_supervisor_spec_warns_about_a_child_with_its_own_limit() -> None:
     child = ChildSpec(id="a", start=idle, intensity=Intensity(max_restarts=9, period=60.0))
     with pytest.warns(UserWarning, match="never reached"):
