@@ -69,28 +69,55 @@ class ReplySlot:
 
 
 class Envelope:
-    """A message on its way, with the slot of its asker and those who wait for that asker.
+    """A message on its way, and the work that its actor has with it.
 
     Attributes:
+        slot: Of whoever asked; None: it was told.
+        asker: What that one was at when it asked.
+        box: Whose actor has taken it.
         crashes: How often it was in hand at a crash.
     """
 
-    __slots__ = ("chain", "crashes", "is_refused", "message", "slot")
+    __slots__ = ("asker", "box", "crashes", "is_refused", "message", "slot")
 
-    def __init__(self, message: object, slot: ReplySlot | None, chain: tuple["Box", ...]) -> None:
+    def __init__(
+        self, message: object, slot: ReplySlot | None = None, asker: "Envelope | None" = None
+    ) -> None:
         self.message = message
         self.slot = slot
-        self.chain = chain
+        self.asker = asker
+        self.box: Box | None = None
         self.crashes = 0
         self.is_refused = False
+
+    def is_open(self) -> bool:
+        """Tell whether somebody waits for its answer."""
+        return self.slot is not None and self.slot.is_open
+
+    def holds(self, box: "Box") -> bool:
+        """Tell whether that actor receives nothing until this work is done."""
+        work: Envelope | None = self
+        while work is not None:
+            if work.box is box and box.is_at(work):
+                return True
+            work = work.asker if work.is_open() else None
+        return False
 
     def name(self) -> str:
         """Return the type of the message."""
         return type(self.message).__qualname__
 
 
-asked_through: ContextVar[tuple["Box", ...]] = ContextVar("asked_through", default=())
-"""The actors that wait for an answer of this task, itself last: what makes a cycle visible."""
+at_work: ContextVar[Envelope | None] = ContextVar("at_work", default=None)
+"""What this task is at, or was at when it began: it makes a cycle of asks visible."""
+
+
+def open_work() -> Envelope | None:
+    """Return what this task is at, if anybody waits for that."""
+    work = at_work.get()
+    if work is None or work.box is None:
+        return None
+    return work if work.is_open() or work.box.is_at(work) else None
 
 
 class Box:
@@ -117,11 +144,11 @@ class Box:
         "_key",
         "_keyed",
         "_open_asks",
+        "_opening",
         "_queue",
         "_receiver",
         "_senders",
         "_spec",
-        "alone",
         "dead_letters",
         "emit",
         "ends",
@@ -147,6 +174,7 @@ class Box:
         self._senders: dict[Task, Envelope] | None = None
         self._receiver: Task | None = None
         self._open_asks: set[ReplySlot] | None = None
+        self._opening: Envelope | None = None
         self._changed: trio.Event | None = None
         self._is_halted = False
         self._is_closing = False
@@ -158,7 +186,6 @@ class Box:
         self.final: Exit | None = None
         self.last_end: Exit | None = None
         self.in_hand: Envelope | None = None
-        self.alone: tuple[Box, ...] = (self,)
         self.sent = self.processed = self.rejected = self.dead_letters = 0
         self.peak = self.late_replies = 0
 
@@ -217,7 +244,7 @@ class Box:
         if queued.slot is not None:
             queued.slot.fail(MailboxFull(self.path, self.state))
         queued.message, queued.slot = envelope.message, envelope.slot
-        queued.chain = envelope.chain
+        queued.asker = envelope.asker
         queued.crashes = 0
         return True
 
@@ -258,9 +285,8 @@ class Box:
                     self._open_asks = set()
                 self._open_asks.add(slot)
             self.in_hand = envelope
-            chain = (*envelope.chain, self) if envelope.chain else self.alone
-            if asked_through.get() is not chain:
-                asked_through.set(chain)
+            envelope.box = self
+            at_work.set(envelope)
             return envelope
         return None
 
@@ -281,9 +307,21 @@ class Box:
 
     def settle(self) -> None:
         """Count the message in hand as processed."""
+        self._opening = None
         if self.in_hand is not None:
+            self.in_hand.message = None  # a task that began meanwhile remembers the envelope
             self.in_hand = None
             self.processed += 1
+
+    def begin(self) -> None:
+        """Note that this task runs the actor, which receives nothing before it first wants to."""
+        self._opening = work = Envelope(None)
+        work.box = self
+        at_work.set(work)
+
+    def is_at(self, work: Envelope) -> bool:
+        """Tell whether the actor has not finished that yet."""
+        return work is self.in_hand or work is self._opening
 
     def reply(self, slot: ReplySlot, value: object) -> None:
         """Answer an ask of this incarnation."""

@@ -63,6 +63,7 @@ class Incarnation(Running):
         like. Such a group is split, its exceptions reported and the rest raised.
         """
         self.task = trio.lowlevel.current_task()
+        self.box.begin()
         error: Exception | None = None
         rest: BaseException | None = None
         try:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar, cast
 
 import trio
 
-from supervisors._box import Box, Envelope, ReplySlot, asked_through
+from supervisors._box import Box, Envelope, ReplySlot, open_work
 from supervisors._mailbox import MailboxSpec, MailboxStatistics
 from supervisors._states import Exit, ExitKind
 from supervisors.errors import AskCycle, AskTimeout
@@ -52,7 +52,7 @@ class Ref(Generic[M_contra]):
             MailboxFull: There is no room.
             ActorStopped: The actor has ended for good, or is about to.
         """
-        self.box.tell(Envelope(message, None, ()))
+        self.box.tell(Envelope(message))
 
     async def put(self, message: M_contra) -> None:
         """Send, waiting for room.
@@ -62,7 +62,7 @@ class Ref(Generic[M_contra]):
             ActorStopped: The actor has ended for good, or is about to.
         """
         await trio.lowlevel.checkpoint()
-        envelope = Envelope(message, None, ())
+        envelope = Envelope(message)
         if not self.box.offer(envelope):
             await self.box.wait_for_room(envelope)
 
@@ -79,23 +79,23 @@ class Ref(Generic[M_contra]):
             ActorError: The actor crashed before it answered.
             AskCycle: The actor waits for an answer of the asker, or is the asker.
         """
-        chain = asked_through.get()
-        if self.box in chain:
+        work = open_work()
+        if work is not None and work.holds(self.box):
             raise AskCycle(f"{self.path} cannot answer: it waits for this very task")
         own = trio.current_time() + within
         outer = trio.current_effective_deadline()
         if outer <= own:
             if outer == math.inf:
                 raise ValueError("an ask needs a deadline")
-            return cast("R", await self._exchange(message, outer, chain))
+            return cast("R", await self._exchange(message, outer, work))
         with trio.CancelScope(deadline=own):
-            return cast("R", await self._exchange(message, own, chain))
+            return cast("R", await self._exchange(message, own, work))
         raise AskTimeout(self.path, within)
 
-    async def _exchange(self, message: object, deadline: float, chain: tuple[Box, ...]) -> object:
+    async def _exchange(self, message: object, deadline: float, work: Envelope | None) -> object:
         await trio.lowlevel.checkpoint_if_cancelled()
         slot = ReplySlot(deadline)
-        envelope = Envelope(message, slot, chain)
+        envelope = Envelope(message, slot, work)
         if not self.box.offer(envelope):
             await self.box.wait_for_room(envelope)
         return await slot.wait()

@@ -665,6 +665,107 @@ async def test_ask_to_oneself_or_in_a_cycle_is_refused_at_once(
         await root.stop()
 
 
+async def test_actor_that_asks_itself_before_it_is_ready_is_refused_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    refused: list[float] = []
+
+    async def eager(ctx: Context[Work]) -> None:
+        with pytest.raises(AskCycle):
+            await ctx.ref.ask(Work("a"))
+        refused.append(trio.current_time())
+        ctx.started()
+        async for delivery in ctx.inbox:
+            delivery.reply(delivery.message.name)
+
+    root = Supervisor(SupervisorSpec(children=(ChildSpec(id="a", start=eager),)))
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        assert refused == [began]
+        await root.stop()
+
+
+class AsksBack:
+    """Answers `work`, asks the one it knows, and keeps the answer; at `now` or a second `later`."""
+
+    def __init__(self, ref: Ref[Work]) -> None:
+        self.ref = ref
+        self.answers: list[str] = []
+
+    async def ask(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        try:
+            self.answers.append(await self.ref.ask(Work("back")))
+        except AskCycle:
+            self.answers.append("cycle")
+
+    async def run(self, ctx: Context[Work]) -> None:
+        ctx.started()
+        async with trio.open_nursery() as nursery:
+            async for delivery in ctx.inbox:
+                match delivery.message.name:
+                    case "first":
+                        await self.ask(0)
+                        delivery.reply("asked first")
+                    case "now":
+                        delivery.reply("asks now")
+                        await self.ask(0)
+                    case "later":
+                        nursery.start_soon(self.ask, 1)
+                        delivery.reply("asks later")
+                    case name:
+                        delivery.reply(name)
+
+
+@pytest.mark.parametrize(
+    ("when", "answers"), [("first", ["cycle"]), ("now", ["back"]), ("later", ["back"])]
+)
+async def test_ask_back_is_a_cycle_only_while_the_other_waits(
+    when: str, answers: list[str], autojump_clock: MockClock
+) -> None:
+    mailboxes = {id: Mailbox[Work]() for id in "ab"}
+    asker = AsksBack(mailboxes["b"].ref)
+
+    async def ask_on(ctx: Context[Work]) -> None:
+        ctx.started()
+        async for delivery in ctx.inbox:
+            name = delivery.message.name
+            delivery.reply(name if name == "back" else await mailboxes["b"].ref.ask(Work(name)))
+
+    asker.ref = mailboxes["a"].ref
+    spec = SupervisorSpec(
+        children=(
+            ChildSpec(id="a", start=ask_on, mailbox=mailboxes["a"]),
+            ChildSpec(id="b", start=asker.run, mailbox=mailboxes["b"]),
+        )
+    )
+    root = Supervisor(spec)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        await mailboxes["a"].ref.ask(Work(when))
+        await trio.sleep(2)
+        assert asker.answers == answers
+        await root.stop()
+
+
+async def test_actor_may_ask_itself_from_a_task_that_outlives_the_message(
+    autojump_clock: MockClock,
+) -> None:
+    mailbox = Mailbox[Work]()
+    asker = AsksBack(mailbox.ref)
+    root = Supervisor(
+        SupervisorSpec(children=(ChildSpec(id="a", start=asker.run, mailbox=mailbox),))
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        for name in ("now", "later"):
+            mailbox.ref.tell(Work(name))
+        await trio.sleep(2)
+        assert asker.answers == ["cycle", "back"]
+        await root.stop()
+
+
 async def test_two_tasks_cannot_receive_from_one_mailbox(autojump_clock: MockClock) -> None:
     async def greedy(ctx: Context[Work]) -> None:
         ctx.started()
