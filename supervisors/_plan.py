@@ -71,21 +71,26 @@ def ask_to_stop(draft: Draft, child: Child) -> None:
     """
     spec = child.spec
     is_interrupt = child.state is ChildState.STARTING and subtree_of(spec) is None
-    is_brutal = isinstance(spec.stop_timeout, BrutalKill)
+    is_brutal = _is_brutal(child)
     patience = 0.0 if is_interrupt else spec.patience()
     draft.move(child, ChildState.STOPPING)
     child.cancel_at = min(draft.now + patience, draft.table.deadline)
     child.kill_at = math.inf
-    if not is_brutal:
-        _request(draft, child)
+    _request(draft, child)
     if child.cancel_at <= draft.now:
         cancel(draft, child, child.cause, is_kill=is_brutal or not is_interrupt)
     else:
         draft.wake_at(child.cancel_at, spec.id)
 
 
+def _is_brutal(child: Child) -> bool:
+    return isinstance(child.spec.stop_timeout, BrutalKill)
+
+
 def _request(draft: Draft, child: Child) -> None:
     """Tell a child to stop, once more if the time it has or what follows has changed."""
+    if _is_brutal(child):
+        return
     is_for_good = draft.table.is_final or draft.table.stage is not Stage.STOPPING
     draft.act(
         AskStop(

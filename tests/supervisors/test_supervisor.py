@@ -633,6 +633,30 @@ async def test_brutal_kill_cancels_without_asking(autojump_clock: MockClock) -> 
     assert report.children[0].exit.kind is ExitKind.KILLED
 
 
+async def test_brutally_killed_child_is_not_asked_by_a_second_stop_either(
+    autojump_clock: MockClock,
+) -> None:
+    asked: list[bool] = []
+
+    async def child(ctx: Context[object]) -> None:
+        ctx.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(2)
+            asked.append(ctx.stop_requested.is_set())
+
+    spec = SupervisorSpec(children=(ChildSpec(id="a", start=child, stop_timeout=BRUTAL_KILL),))
+    root = Supervisor(spec)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        root.request_stop()
+        await trio.sleep(1)
+        await root.stop()
+    assert asked == [False]
+
+
 async def test_stop_timeout_of_zero_asks_first_and_then_kills(autojump_clock: MockClock) -> None:
     bench = Bench(1)
     bench["a"].stop_delay = 1.0
