@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from supervisors._box import Box
-from supervisors.errors import SupervisionError
+from supervisors.errors import SupervisorStopping
 
 
 @attrs.define(eq=False)
@@ -44,7 +44,7 @@ class Requests:
         pending.box = box
         pending.done.set()
 
-    def fail_all(self, error: SupervisionError) -> None:
-        """Refuse what nobody will answer any more."""
+    def refuse_all(self, reason: str) -> None:
+        """Refuse what nobody will answer any more, each with an error of its own."""
         for number in list(self._pending):
-            self.answer(number, error, None)
+            self.answer(number, SupervisorStopping(reason), None)

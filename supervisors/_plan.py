@@ -147,9 +147,8 @@ def _cause_of(outcome: Outcome) -> str:
 
 
 def _doom_all(draft: Draft, cause: str) -> None:
-    refusal = SupervisorStopping(f"{draft.table.path} is stopping")
     for child in draft.edit_all():
-        draft.answer_start(child, refusal)
+        draft.answer_start(child, SupervisorStopping(f"{draft.table.path} is stopping"))
         if child.is_alive:
             child.after = After.DOWN
             child.cause = child.cause or cause

@@ -54,7 +54,6 @@ from supervisors.errors import (
     StartError,
     StopActor,
     SupervisionError,
-    SupervisorStopping,
 )
 
 _GONE = Exit(kind=ExitKind.SHUTDOWN)
@@ -212,7 +211,7 @@ class Runner:
                     self._step(happening)
             for slot in self.slots.values():
                 slot.box.interrupt()
-        self.requests.fail_all(SupervisorStopping(f"{self.path} has ended"))
+        self.requests.refuse_all(f"{self.path} has ended")
         self._close_mailboxes()
         self.is_over.set()
 

@@ -802,6 +802,30 @@ async def test_requests_to_a_stopping_supervisor_are_refused_at_once(
         await root.restart_child("a")
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_callers_that_a_stop_refuses_get_an_error_each(
+    is_over: bool, autojump_clock: MockClock
+) -> None:
+    root = Supervisor(SupervisorSpec())
+    errors: list[SupervisorStopping] = []
+
+    async def add(name: str) -> None:
+        child = ChildSpec(id=name, start=ScriptedActor(start_delay=9.0).run)
+        with pytest.raises(SupervisorStopping) as caught:
+            await root.start_child(child)
+        errors.append(caught.value)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        if is_over:
+            root.request_stop()
+        for name in "abc":
+            nursery.start_soon(add, name)
+        await settle()
+        root.request_stop()
+    assert len({id(error) for error in errors}) == 3
+
+
 # Nesting
 
 
