@@ -74,6 +74,7 @@ class _Daemon:
         grace_period: float,
         on_signal: Mapping[Signals, Callable[[], None]],
         heartbeat: float,
+        watchdog: Watchdog,
     ) -> None:
         self._root = root
         self._notifier = notifier
@@ -82,7 +83,8 @@ class _Daemon:
         self._heartbeat = heartbeat
         self._health = HealthState.OK
         self._everything = trio.CancelScope()
-        self._signals = 0
+        self._watchdog = watchdog
+        self._is_draining = False
         self._is_ready = False
 
     async def run(self) -> int:
@@ -95,7 +97,7 @@ class _Daemon:
             return EXIT_GAVE_UP
         if not self._everything.cancelled_caught:
             return EXIT_IN_ORDER
-        return EXIT_FORCED if self._signals > 1 else EXIT_GAVE_UP
+        return EXIT_FORCED if self._watchdog.noted > 1 else EXIT_GAVE_UP
 
     async def listen(self, received: AsyncIterator[int]) -> None:
         """Act on every signal until the daemon ends."""
@@ -104,10 +106,9 @@ class _Daemon:
             if name in self._on_signal:
                 self._on_signal[name]()
                 continue
-            self._signals += 1
-            if self._signals == 1:
+            if not self._is_draining:
                 self._drain(name.name)
-            else:
+            if self._watchdog.noted > 1:
                 self._everything.cancel(reason=f"second signal: {name.name}")
 
     async def beat(self) -> None:
@@ -132,6 +133,7 @@ class _Daemon:
             self._notifier.alive()
 
     def _drain(self, reason: str) -> None:
+        self._is_draining = True
         self._notifier.stopping()
         self._everything.deadline = trio.current_time() + self._grace_period
         self._root.request_stop(reason=reason, grace_period=self._grace_period)
@@ -171,8 +173,8 @@ async def run_daemon(
         0: it ended in order. 1: the second signal cut it short. 70: the root gave up, could not
         start, or the grace period ran out.
     """
-    daemon = _Daemon(root, notifier or _Silence(), grace_period, on_signal, heartbeat)
     watchdog = Watchdog(grace_period)
+    daemon = _Daemon(root, notifier or _Silence(), grace_period, on_signal, heartbeat, watchdog)
     with trio.open_signal_receiver(*signals, *on_signal) as received, _counted(signals, watchdog):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(daemon.listen, received)

@@ -31,6 +31,9 @@ class Watchdog:
 
     A hung loop reads no signals; `note_signal` is therefore called by the signal handler itself.
     The thread needs no clock: its timers wait.
+
+    Attributes:
+        noted: How many signals there were; a loop that was busy reads several as one.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Watchdog:
         self._budget = budget
         self._forced_exit_after = forced_exit_after
         self._leave = leave
+        self.noted = 0
         self._words: queue.SimpleQueue[_Word] = queue.SimpleQueue()
         self._timers: list[threading.Timer] = []
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -53,6 +57,7 @@ class Watchdog:
 
     def note_signal(self) -> None:
         """Count a signal; safe in a signal handler, which a SimpleQueue is made for."""
+        self.noted += 1
         self._words.put(_Word.SIGNAL)
 
     def stop(self) -> None:

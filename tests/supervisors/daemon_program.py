@@ -58,6 +58,17 @@ async def hung_early(ctx: Context[object]) -> None:
         time.sleep(0.01)  # noqa: ASYNC251 - the loop shall hang
 
 
+async def busy_once(ctx: Context[object]) -> None:
+    ctx.started()
+    await trio.sleep(0.1)
+    say("busy")
+    time.sleep(1.0)  # noqa: ASYNC251 - the loop shall read nothing meanwhile
+    try:
+        await trio.sleep_forever()
+    finally:
+        say("busy_once cancelled")
+
+
 async def crashing(ctx: Context[object]) -> None:
     ctx.started()
     await trio.sleep(0.05)
@@ -91,6 +102,7 @@ ACTORS = {
     "stubborn": stubborn,
     "shielded": shielded,
     "hung_early": hung_early,
+    "busy_once": busy_once,
     "crashing": crashing,
     "failing_start": failing_start,
     "exiting": exiting,

@@ -107,6 +107,16 @@ def test_second_signal_cancels_everything() -> None:
         assert "quiet stopped" not in daemon.lines
 
 
+def test_second_signal_counts_though_the_loop_reads_both_as_one() -> None:
+    with running("busy_once", 60.0) as daemon:
+        daemon.wait_for("busy")
+        for _ in range(2):
+            time.sleep(0.2)
+            daemon.send(SIGTERM)
+        assert daemon.end() == 1
+        assert daemon.lines[-2:] == ["stopping", "busy_once cancelled"]
+
+
 def test_third_signal_ends_a_process_that_shields_itself() -> None:
     with running("shielded", 60.0) as daemon:
         daemon.wait_for("ready")
