@@ -50,6 +50,11 @@ async def shielded(ctx: Context[object]) -> None:
         await trio.sleep_forever()
 
 
+async def threaded(ctx: Context[object]) -> None:
+    ctx.started()
+    await trio.to_thread.run_sync(time.sleep, 60)
+
+
 async def hung_early(ctx: Context[object]) -> None:
     ctx.started()
     await trio.sleep(0.1)
@@ -101,6 +106,7 @@ ACTORS = {
     "slow_start": slow_start,
     "stubborn": stubborn,
     "shielded": shielded,
+    "threaded": threaded,
     "hung_early": hung_early,
     "busy_once": busy_once,
     "crashing": crashing,

@@ -117,8 +117,9 @@ def test_second_signal_counts_though_the_loop_reads_both_as_one() -> None:
         assert daemon.lines[-2:] == ["stopping", "busy_once cancelled"]
 
 
-def test_third_signal_ends_a_process_that_shields_itself() -> None:
-    with running("shielded", 60.0) as daemon:
+@pytest.mark.parametrize("scenario", ["shielded", "threaded"])
+def test_third_signal_ends_a_process_that_cannot_be_cancelled(scenario: str) -> None:
+    with running(scenario, 60.0) as daemon:
         daemon.wait_for("ready")
         daemon.send(SIGTERM)
         daemon.wait_for("stopping")
