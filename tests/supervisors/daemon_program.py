@@ -91,6 +91,12 @@ async def exiting(ctx: Context[object]) -> None:
 
 
 class Prints:
+    def alive(self) -> None:
+        say("alive")
+
+    def status(self, text: str) -> None:
+        say(f"status {text}")
+
     def ready(self) -> None:
         say("ready")
 

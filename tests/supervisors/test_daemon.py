@@ -105,6 +105,7 @@ def test_second_signal_cancels_everything() -> None:
         assert daemon.end() == 1
         assert daemon.lines[-1] == "stubborn cancelled"
         assert "quiet stopped" not in daemon.lines
+        assert daemon.errors == ""
 
 
 def test_second_signal_counts_though_the_loop_reads_both_as_one() -> None:
@@ -115,6 +116,7 @@ def test_second_signal_counts_though_the_loop_reads_both_as_one() -> None:
             daemon.send(SIGTERM)
         assert daemon.end() == 1
         assert daemon.lines[-2:] == ["stopping", "busy_once cancelled"]
+        assert daemon.errors == ""
 
 
 @pytest.mark.parametrize("scenario", ["shielded", "threaded"])

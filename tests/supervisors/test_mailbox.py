@@ -323,6 +323,7 @@ async def test_ask_in_hand_at_a_crash_never_comes_back(autojump_clock: MockClock
             await worker.ref.ask(Work("crash"))
         await settle()
         assert worker.taken == ["crash"]
+        assert [letter.cause for letter in worker.log.of(DeadLetter)] == [DeadLetterCause.CRASHED]
         assert worker.is_conserved()
         await root.stop()
 
