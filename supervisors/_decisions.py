@@ -82,6 +82,16 @@ def decide(
     return draft.table, tuple(draft.actions)
 
 
+def cut_off(table: Table) -> Table:
+    """Return the table of a tree that was cancelled from outside: nobody is alive any more."""
+    draft = Draft(table, 0.0, Random(0))  # noqa: S311 - neither the moment nor the chance matters
+    for child in draft.edit_all():
+        draft.move(child, ChildState.DOWN)
+    draft.table.doomed.clear()
+    draft.table.stage = Stage.ENDED
+    return draft.table
+
+
 def _apply(draft: Draft, happening: Happening) -> None:
     match happening:
         case Ended():

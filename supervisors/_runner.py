@@ -12,7 +12,7 @@ from supervisors._actor import OnReady
 from supervisors._box import Box
 from supervisors._child import AnyChildSpec
 from supervisors._context import Running
-from supervisors._decisions import decide, make_table
+from supervisors._decisions import cut_off, decide, make_table
 from supervisors._events import StopTimedOut
 from supervisors._incarnation import Incarnation
 from supervisors._pending import Requests
@@ -211,6 +211,8 @@ class Runner:
                     self._step(happening)
             for slot in self.slots.values():
                 slot.box.interrupt()
+                slot.box.state = ChildState.DOWN
+            self.table = cut_off(self.table)
         self.requests.refuse_all(f"{self.path} has ended")
         self._close_mailboxes()
         self.is_over.set()

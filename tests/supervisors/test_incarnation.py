@@ -12,6 +12,7 @@ from supervisors import (
     Backoff,
     ChildExited,
     ChildSpec,
+    ChildState,
     Context,
     Exit,
     ExitKind,
@@ -120,11 +121,14 @@ async def test_cancellation_from_outside_passes_and_restarts_nothing(
 ) -> None:
     actor, log = ScriptedActor(), EventLog()
     spec = SupervisorSpec(children=(ChildSpec(id="a", start=actor.run),), backoff=NOW)
+    root = Supervisor(spec, hook=log)
     with trio.move_on_after(3) as scope:
-        await Supervisor(spec, hook=log).run()
+        await root.run()
     assert scope.cancelled_caught
     assert actor.starts == 1
     assert log.of(ChildExited) == []
+    assert [child.state for child in root.snapshot().children] == [ChildState.DOWN]
+    assert root.snapshot().counts.active == 0
 
 
 async def test_crash_during_a_cancellation_from_outside_is_reported_and_not_restarted(
