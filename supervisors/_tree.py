@@ -6,7 +6,7 @@ from supervisors._box import Box
 from supervisors._child import AnyChildSpec
 from supervisors._events import Emitter
 from supervisors._specs import SupervisorSpec, boxes_of, subtree_of
-from supervisors._states import Exit
+from supervisors._states import Exit, ExitKind
 
 
 class Tree:
@@ -34,8 +34,14 @@ class Tree:
             self.bind(child, f"{path}/{child.id}")
 
     def box(self, spec: AnyChildSpec, path: str) -> Box:
-        """Return the mailbox at a path, made by the spec if there is none yet."""
+        """Return the mailbox at a path, made by the spec if there is none yet.
+
+        One that was given to a spec takes the place of another child's that was there before it.
+        """
         box = self._boxes.get(path)
+        if box is not None and spec.own_box() not in (None, box):
+            self.close(path, Exit(kind=ExitKind.SHUTDOWN), is_forgotten=True)
+            box = None
         if box is None:
             box = self._boxes[path] = spec.make_box()
             box.path = path

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from supervisors import (
     BRUTAL_KILL,
+    ActorStopped,
     AnyChildSpec,
     Backoff,
     ChildExited,
@@ -22,6 +23,7 @@ from supervisors import (
     ExitKind,
     IgnoreStart,
     Intensity,
+    Mailbox,
     NoSuchChild,
     Phase,
     Restart,
@@ -850,6 +852,37 @@ async def test_inner_supervisor_that_gives_up_is_restarted_with_its_static_child
         assert tree is not None
         assert [child.path for child in tree.children] == ["root/in/a", "root/in/b"]
         assert root.snapshot().children[0].incarnation == 2
+
+
+async def test_static_child_gets_its_mailbox_back_from_one_that_took_its_place(
+    autojump_clock: MockClock,
+) -> None:
+    static, added, other = ScriptedActor(), ScriptedActor(), ScriptedActor()
+    own, foreign = Mailbox[object](), Mailbox[object]()
+    inner = SupervisorSpec(
+        children=(
+            ChildSpec(id="a", start=static.run, mailbox=own),
+            ChildSpec(id="b", start=other.run),
+        ),
+        intensity=Intensity(max_restarts=0),
+    )
+    root = Supervisor(
+        SupervisorSpec(children=(ChildSpec[object](id="in", start=inner),), backoff=NOW)
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        nested = root.nested("root/in")
+        await nested.terminate_child("a")
+        await nested.delete_child("a")
+        await nested.start_child(ChildSpec(id="a", start=added.run, mailbox=foreign))
+        other.crash()
+        await settle()
+        own.ref.tell("hello")
+        await settle()
+        assert static.received == ["hello"]
+        with pytest.raises(ActorStopped):
+            foreign.ref.tell("hello")
+        await root.stop()
 
 
 async def test_inner_supervisor_that_gives_up_counts_as_abnormal_for_its_parent(
