@@ -334,9 +334,9 @@ class Runner:
             raise StopActor(slot.report.reason)
 
     def _ask_stop(self, ask: AskStop) -> None:
-        slot = self.slots[ask.id]
-        if slot.incarnation is None:
-            return
+        slot = self.slots.get(ask.id)
+        if slot is None or slot.incarnation is None:
+            return  # the process is ending, and its start was not carried out any more
         slot.note_request()
         self._show_state(ask.id)
         slot.incarnation.ask_to_stop()
@@ -348,8 +348,8 @@ class Runner:
             slot.box.halt()
 
     def _cancel(self, id: str, cause: str, *, is_kill: bool) -> None:
-        slot = self.slots[id]
-        if slot.incarnation is not None:
+        slot = self.slots.get(id)
+        if slot is not None and slot.incarnation is not None:
             slot.note_request()
             slot.incarnation.cancel(cause, is_kill=is_kill)
 

@@ -116,6 +116,20 @@ async def test_exits_of_the_process_are_never_swallowed(
     assert reported == (["ValueError: reported"] if is_grouped else [])
 
 
+async def test_exit_of_the_process_between_two_starts_is_never_swallowed(
+    autojump_clock: MockClock,
+) -> None:
+    def interrupt(event: object) -> None:
+        raise KeyboardInterrupt
+
+    spec = SupervisorSpec(
+        children=tuple(ChildSpec(id=id, start=ScriptedActor().run) for id in "ab"), backoff=NOW
+    )
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await Supervisor(spec, hook=interrupt).run()
+    assert {type(leaf) for leaf in leaves(caught.value)} == {KeyboardInterrupt}
+
+
 async def test_cancellation_from_outside_passes_and_restarts_nothing(
     autojump_clock: MockClock,
 ) -> None:
