@@ -107,6 +107,7 @@ class Incarnation(Running):
         return "" if self.task is None else "\n".join(_stacks(self.task))[-_TEXT_LIMIT:]
 
     def _end(self, error: Exception | None) -> tuple[Ended, Exception | None]:
+        self.task = None  # with it go its context, and the last message there
         bare = None if error is None else _unwrap(error)
         exit = self._classify(bare, error)
         is_crash = exit.kind is ExitKind.ABNORMAL
