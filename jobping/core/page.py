@@ -7,6 +7,8 @@ import attrs
 from jobping.core.ids import ExternalId
 
 MIB = 1024 * 1024
+CONDITIONS = ("if-none-match", "if-modified-since")
+NOT_MODIFIED = 304
 
 
 @attrs.frozen(kw_only=True)
@@ -29,13 +31,19 @@ class PageRequest:
     byte_ceiling: int = 10 * MIB
     posting: ExternalId | None = None
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the answer may be 304: what we have is still right."""
+        return any(name.lower() in CONDITIONS for name, _ in self.headers)
+
 
 @attrs.frozen(kw_only=True)
 class Page:
     """One HTTP response.
 
     Attributes:
-        status: 200 to 299, 404 or 410; every other status is an error of `fetch`.
+        status: 200 to 299, 404 or 410, and 304 without a body where the request was conditional;
+            every other status is an error of `fetch`.
         headers: Names in lower case, in order, repeated fields repeated.
         body: Decoded.
         fetched_at: When the answer was complete, aware UTC.

@@ -6,7 +6,7 @@ import httpcore
 import httpx
 
 from jobping.core.addresses import Allowed, Refusal, Refused, judge_location
-from jobping.core.page import PageRequest, Redirected
+from jobping.core.page import NOT_MODIFIED, PageRequest, Redirected
 from jobping.errors import Blocked, FetchError, MalformedPage, Throttled, Unavailable, Unreached
 from jobping.fetch.transport import LOCATION
 from jobping.fetch.wire import HeadTooLong, Phase
@@ -38,8 +38,10 @@ def shown(url: str) -> str:
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}".partition("?")[0][:500]
 
 
-def is_page(status: int) -> bool:
-    """Say whether the source judges the answer itself."""
+def is_page(status: int, request: PageRequest) -> bool:
+    """Say whether the caller judges the answer itself."""
+    if status == NOT_MODIFIED:
+        return request.is_conditional
     return 200 <= status < 300 or status in _GONE
 
 
@@ -72,7 +74,7 @@ def refusal_of(response: httpx.Response, target: Allowed) -> FetchError | Malfor
     if status == 429 or (status == 503 and retry_after):
         date = response.headers.get("date")
         return Throttled(url, status=status, retry_after=retry_after, date=date)
-    if status in _BLOCKED:
+    if status in _BLOCKED or "challenge" in response.headers.get("cf-mitigated", ""):
         return Blocked(url, str(status), status=status)
     if status == 408:
         return Unavailable(url, Unreached.TIMEOUT, status=status)

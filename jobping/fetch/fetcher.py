@@ -20,7 +20,7 @@ from jobping.events import Emit
 from jobping.fetch.answers import FOREIGN, failure_of, is_page, redirect_of, refusal_of, shown
 from jobping.fetch.body import Body, body_for
 from jobping.fetch.network import AddressRefused, Connections, Guard, Resolve, open_resolver
-from jobping.fetch.transport import CLOSE_SECONDS, OriginTransport
+from jobping.fetch.transport import BODILESS, CLOSE_SECONDS, OriginTransport
 from jobping.fetch.wire import MIB, FetchLimits, Framing, Phase, Wire
 
 OPERATION_SECONDS = 30.0
@@ -173,8 +173,9 @@ class Exchange:
         """Connect, ask, and read to the end of the body. The caller sets the deadline.
 
         Returns:
-            A page for 2xx, 404 and 410; `Redirected` for a usable redirect, also one that leaves
-            the source's hosts: the caller reads it as an answer, an exchange would refuse it.
+            A page for 2xx, 404 and 410, and for a 304 that was asked for; `Redirected` for a usable
+            redirect, also one that leaves the source's hosts: the caller reads it as an answer, an
+            exchange would refuse it.
 
         Raises:
             Throttled: 429, or 503 with Retry-After.
@@ -200,7 +201,7 @@ class Exchange:
     async def _converse(self, target: Allowed, wire: Wire) -> Page | Redirected:
         response = await self._fetcher._send(self._request, target, wire)
         try:
-            if is_page(response.status_code):
+            if is_page(response.status_code, self._request):
                 return await self._read_page(response, target, wire)
             await _drain(response, wire)
         finally:
@@ -216,7 +217,9 @@ class Exchange:
 
     async def _read_page(self, response: httpx.Response, target: Allowed, wire: Wire) -> Page:
         body = body_for(
-            response.headers.get_list("content-encoding") if response.status_code != 204 else [],
+            response.headers.get_list("content-encoding")
+            if response.status_code not in BODILESS
+            else [],
             ceiling=self._request.byte_ceiling,
             ratio=wire.limits.ratio,
         )

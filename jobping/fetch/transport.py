@@ -27,7 +27,8 @@ MAX_PIECES = 20_000
 """Our choice: a body in chunks of one byte costs h11 some 20 us each; boards send kilobytes."""
 PIECES_PER_TURN = 256
 _WITHHELD = (b"location", b"set-cookie")
-_BODILESS = (204, 304)
+BODILESS = (204, 304)
+"""Statuses whose answers have no body, whatever their headers say (RFC 9112 section 6.3)."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -167,7 +168,7 @@ def _checked(answer: httpcore.Response, wire: Wire) -> httpcore.Response:
 
 def _framing(answer: httpcore.Response, method: str) -> tuple[Framing, int]:
     """Say what ends the body, and its length (RFC 9112 section 6.3); h11 has checked the fields."""
-    if answer.status in _BODILESS or method == "HEAD":
+    if answer.status in BODILESS or method == "HEAD":
         return Framing.LENGTH, 0
     if _fields(answer, b"transfer-encoding"):
         return Framing.CHUNKED, 0
