@@ -59,6 +59,8 @@ class StoredBoard:
         next_due_at: When it is due again; None: now.
         failures: Polls in a row that brought nothing.
         outcome: The end of the last walk in one word, or None.
+        counts: Postings that the last good walks listed, the latest last.
+        suspect_since: When it began to list hardly any of them, or None; see `core.emptiness`.
     """
 
     id: BoardId
@@ -69,3 +71,5 @@ class StoredBoard:
     next_due_at: dt.datetime | None = None
     failures: int = 0
     outcome: str | None = None
+    counts: tuple[int, ...] = ()
+    suspect_since: dt.datetime | None = None

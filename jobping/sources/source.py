@@ -104,6 +104,10 @@ class Source(Protocol):
         """Most pages of one walk."""
 
     @property
+    def version(self) -> int:
+        """Of the parser; a new one reads every page and item again."""
+
+    @property
     def base_url(self) -> str:
         """Where the source is asked; may hold `{slug}`."""
 

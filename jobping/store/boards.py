@@ -1,19 +1,36 @@
 """Boards: which are polled, who put them here, and when each is due."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 
 from jobping.core.board import Board, Origin, StoredBoard
-from jobping.core.ids import BoardId, Domain, SourceName
+from jobping.core.ids import BoardId, Domain, ExternalId, SourceName
+from jobping.core.revalidation import LastAnswer
 from jobping.errors import StoreConflict
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
-from jobping.store.rows import board_of, clean, clean_optional
+from jobping.store.rows import board_of, clean, clean_optional, key_of
 
 Placed = tuple[Board, Domain]
 """A board and the domain that its source names for it."""
+
+
+@attrs.frozen(kw_only=True)
+class Kept:
+    """What a good poll leaves behind for the next one.
+
+    Attributes:
+        counts: How many postings the last good walks listed; None: as before.
+        answer: What to keep of its one page; None: nothing, the next poll reads in full.
+        listed: What that page listed; None: it is the answer that was kept before.
+    """
+
+    counts: tuple[int, ...] | None = None
+    answer: LastAnswer | None = None
+    listed: Collection[ExternalId] | None = None
+
 
 # One writer of the list at a time; readers and polls go on.
 _LOCK = "LOCK TABLE board IN SHARE ROW EXCLUSIVE MODE"
@@ -49,11 +66,61 @@ _ENABLED = "SELECT * FROM board WHERE enabled ORDER BY source, slug"
 _DISABLE = "UPDATE board SET enabled = false WHERE id = $1"
 
 _MARK_POLLED = """
-UPDATE board SET polled_at = now(), next_due_at = $2, failures = 0, outcome = $3 WHERE id = $1
+UPDATE board SET polled_at = now(), next_due_at = $2, failures = 0, outcome = $3,
+    counts = coalesce($4::integer[], counts), suspect_since = NULL
+WHERE id = $1
 """
 
+# What was kept of the last answer goes: the page must be read in full before it counts again.
 _MARK_FAILED = """
-UPDATE board SET next_due_at = $2, failures = failures + 1, outcome = $3 WHERE id = $1
+WITH forgotten AS (DELETE FROM board_answer WHERE board_id = $1)
+UPDATE board SET next_due_at = $2, failures = failures + 1, outcome = $3,
+    suspect_since = CASE WHEN $4 THEN coalesce(suspect_since, now()) END
+WHERE id = $1
+"""
+
+_LAST_ANSWER = "SELECT * FROM board_answer WHERE board_id = $1"
+
+_FORGET_ANSWER = "DELETE FROM board_answer WHERE board_id = $1"
+
+_KEEP_ANSWER = """
+INSERT INTO board_answer (board_id, request_key, origin, body_hash, etag, last_modified, seen,
+    held, duplicate, rejected, read_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (board_id) DO UPDATE SET (request_key, origin, body_hash, etag, last_modified, seen,
+    held, duplicate, rejected, read_at) = (excluded.request_key, excluded.origin,
+    excluded.body_hash, excluded.etag, excluded.last_modified, excluded.seen, excluded.held,
+    excluded.duplicate, excluded.rejected, excluded.read_at)
+"""
+
+# Notes which postings of a board its answer no longer lists. Locked rows wait for the next read.
+_MARK_ABSENT = """
+WITH due AS (
+    SELECT s.posting_id
+    FROM posting p
+    JOIN posting_seen s ON s.posting_id = p.id
+    WHERE p.board_id = $1 AND p.closed_at IS NULL AND s.absent_since IS NULL
+      AND NOT EXISTS (
+          SELECT FROM unnest($2::text[]) AS listed (id) WHERE listed.id = p.external_id)
+    ORDER BY s.posting_id
+    FOR UPDATE OF s SKIP LOCKED
+)
+UPDATE posting_seen s SET absent_since = now() FROM due WHERE s.posting_id = due.posting_id
+"""
+
+# Confirms what the last answer listed: the same answer came again. At most once a day per row.
+_CONFIRM = """
+WITH due AS (
+    SELECT s.posting_id
+    FROM posting p
+    JOIN posting_seen s ON s.posting_id = p.id
+    WHERE p.board_id = $1 AND p.closed_at IS NULL AND s.absent_since IS NULL
+      AND s.last_seen < (now() AT TIME ZONE 'UTC')::date
+    ORDER BY s.posting_id
+    FOR UPDATE OF s SKIP LOCKED
+)
+UPDATE posting_seen s SET last_seen = (now() AT TIME ZONE 'UTC')::date
+FROM due WHERE s.posting_id = due.posting_id
 """
 
 
@@ -133,11 +200,36 @@ def _say_present(present: StoredBoard) -> str:
             return f"{name} belongs to the default set; the configuration file switches that off"
 
 
-async def _mark(
-    connection: Connection, sql: str, id: BoardId, next_due_at: dt.datetime, outcome: str
+async def _last_answer(connection: Connection, id: BoardId) -> LastAnswer | None:
+    """Read what was kept of a board's last answer; asyncio side."""
+    row = await connection.fetchrow(_LAST_ANSWER, id)
+    if row is None:
+        return None
+    return LastAnswer(**{name: value for name, value in row.items() if name != "board_id"})
+
+
+async def _mark_polled(
+    connection: Connection, id: BoardId, next_due_at: dt.datetime, outcome: str, kept: Kept
 ) -> None:
-    """Write the end of a poll; asyncio side."""
-    await connection.execute(sql, id, next_due_at, clean(outcome))
+    """Write the end of a good poll; asyncio side."""
+    counts = None if kept.counts is None else list(kept.counts)
+    async with connection.transaction():
+        await connection.execute(_MARK_POLLED, id, next_due_at, clean(outcome), counts)
+        if kept.answer is None:
+            await connection.execute(_FORGET_ANSWER, id)
+            return
+        await connection.execute(_KEEP_ANSWER, id, *attrs.astuple(kept.answer))
+        if kept.listed is None:
+            await connection.execute(_CONFIRM, id)
+        else:
+            await connection.execute(_MARK_ABSENT, id, [key_of(each) for each in kept.listed])
+
+
+async def _mark_failed(
+    connection: Connection, id: BoardId, next_due_at: dt.datetime, outcome: str, is_suspect: bool
+) -> None:
+    """Write the end of a poll that brought nothing; asyncio side."""
+    await connection.execute(_MARK_FAILED, id, next_due_at, clean(outcome), is_suspect)
 
 
 @attrs.define(kw_only=True)
@@ -182,20 +274,30 @@ class Boards:
         """
         await self.database.run(_remove, source, slug)
 
-    async def mark_polled(self, id: BoardId, *, next_due_at: dt.datetime, outcome: str) -> None:
-        """Record a poll whose postings are stored.
+    async def last_answer(self, id: BoardId) -> LastAnswer | None:
+        """Return what was kept of the board's last answer, or None."""
+        return await self.database.run(_last_answer, id)
+
+    async def mark_polled(
+        self, id: BoardId, *, next_due_at: dt.datetime, outcome: str, kept: Kept | None = None
+    ) -> None:
+        """Record a poll whose postings are stored; all of it or nothing.
 
         Args:
             next_due_at: Aware UTC.
             outcome: The end of the walk in one word.
+            kept: None: nothing, and the next poll reads in full.
         """
-        await self.database.run(_mark, _MARK_POLLED, id, next_due_at, outcome)
+        await self.database.run(_mark_polled, id, next_due_at, outcome, kept or Kept())
 
-    async def mark_failed(self, id: BoardId, *, next_due_at: dt.datetime, outcome: str) -> None:
-        """Record a poll that brought nothing.
+    async def mark_failed(
+        self, id: BoardId, *, next_due_at: dt.datetime, outcome: str, is_suspect: bool = False
+    ) -> None:
+        """Record a poll that brought nothing; the next one asks for the page in full.
 
         Args:
             next_due_at: Aware UTC.
             outcome: The end of the walk in one word.
+            is_suspect: It listed hardly any postings, and that is not believed.
         """
-        await self.database.run(_mark, _MARK_FAILED, id, next_due_at, outcome)
+        await self.database.run(_mark_failed, id, next_due_at, outcome, is_suspect)

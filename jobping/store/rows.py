@@ -120,6 +120,8 @@ def board_of(row: asyncpg.Record) -> StoredBoard:
         next_due_at=row["next_due_at"],
         failures=row["failures"],
         outcome=row["outcome"],
+        counts=tuple(row["counts"]),
+        suspect_since=row["suspect_since"],
     )
 
 
