@@ -55,6 +55,13 @@ class Blocked(FetchError):
         self.status = status
 
 
+class Denied(FetchError):
+    """The site's robots.txt does not let us ask this; nothing was sent."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, "robots", f"{url}: denied by robots.txt")
+
+
 class Unreached(enum.Enum):
     """Why a site gave no usable answer; the failure classes of the breaker."""
 
@@ -93,6 +100,10 @@ class MalformedPage(JobPingError):
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.why = why
+
+
+class EmptyAnswer(MalformedPage):
+    """The answer is well-formed and lists nothing where it always lists something."""
 
 
 class DomainUnavailable(JobPingError):

@@ -91,7 +91,7 @@ EVENTS: tuple[EventType, ...] = (
     # polls
     _event("scraper.polled", "info",
            "domain source board tier outcome fault why duration_s limiter_wait_s pages"
-           " bytes seen new changed unchanged duplicate rejected news",
+           " unchanged_pages bytes seen new changed unchanged duplicate rejected news",
            "One poll of one board, complete; a warning when it brought less than it should."),
     _event("scraper.crashed", "warning", "domain board_id",
            "A bug ended the poll of a board; the domain goes on, that board rests for a while."),
@@ -101,6 +101,8 @@ EVENTS: tuple[EventType, ...] = (
            "An answer is broken or too large; nothing of it was stored."),
     _event("url.refused", "warning", "domain why",
            "An address or URL that must not be asked; see `[network] allow`."),
+    _event("robots.denied", "warning", "domain url",
+           "The site's robots.txt does not let us ask this; nothing is sent, the board rests."),
     _event("cycle.completed", "info", "polled failed waiting digests",
            "Every due board was polled once, or its time was up; `waiting` names the boards left."),
     _event("network.lost", "warning", "domains hint",

@@ -38,6 +38,7 @@ from jobping.core.gate import GateRules
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules
 from jobping.core.limiter import LimiterRules
+from jobping.core.robots import Use
 from jobping.core.schedule import PollRules, is_due
 from jobping.delivery import Delivery
 from jobping.errors import StoreUnavailable
@@ -320,6 +321,9 @@ def _domain_actor(
         parts = Parts(
             sources=materials.sources,
             polls={name: PollRules(poll_every_s=pace.poll_every_s) for name, pace in paces.items()},
+            api_sources=frozenset(
+                name for name in paces if materials.settings.source(name).robots is Use.API
+            ),
             active_boards=partial(_active_boards, materials),
             boards=materials.stores.boards,
             postings=materials.stores.postings,

@@ -4,6 +4,7 @@ Owned by the domain's actor. The row is written before a request leaves, so that
 the domain see more than its pace.
 """
 
+import enum
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar, assert_never
@@ -14,12 +15,13 @@ import trio
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.work import Work
 from jobping.clock import Clock
-from jobping.core import gate
+from jobping.core import gate, limiter
+from jobping.core.addresses import domain_of
 from jobping.core.gate import GateRules, GateState, GateView, Transition
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.outcome import Aside, Neutral, Outcome, outcome_of
 from jobping.core.page import Page, PageRequest, Redirected
-from jobping.errors import FetchError, MalformedPage, Unavailable, Unreached
+from jobping.errors import Blocked, FetchError, MalformedPage, Unavailable, Unreached
 from jobping.events import Emit
 from jobping.fetch import Exchange, Fetcher
 from jobping.store.gates import Gates
@@ -27,7 +29,21 @@ from jobping.store.gates import Gates
 R = TypeVar("R")
 
 EXCHANGE_WITHIN_S: Final = 30.0  # design/gate.md section 9
+ROBOTS_WITHIN_S: Final = 10.0  # most that a robots.txt delays the poll behind it; our choice
 SAVE_WITHIN_S: Final = 2.0  # what the site asked for is stored, also while a stop cuts the poll off
+
+
+class Purpose(enum.Enum):
+    """What a request is for.
+
+    Attributes:
+        BOARD: Postings, within the source's pace and quotas.
+        ROBOTS: The site's rules, once a day: through the same gate, but beside the quotas; whoever
+            forbids the file itself has no rules.
+    """
+
+    BOARD = "board"
+    ROBOTS = "robots"
 
 
 @attrs.define(kw_only=True)
@@ -82,6 +98,7 @@ class DomainGate:
         read: Callable[[Page], Awaitable[R]],
         *,
         hosts: frozenset[Domain],
+        purpose: Purpose = Purpose.BOARD,
     ) -> R | Redirected:
         """Send one request when its turn has come, and read the answer.
 
@@ -94,16 +111,16 @@ class DomainGate:
 
         Raises:
             FetchError: No usable answer.
-            MalformedPage: An answer that cannot be read.
+            MalformedPage: An answer that cannot be read, or a board's redirect to another site.
             StoreError: The row could not be written; nothing was sent.
         """
         while True:
             await self.work.begin()
             await self._wait_for_turn()
             async with self.fetcher.exchange(request, hosts=hosts) as exchange:
-                permit = self._admit()
+                permit = self._admit(purpose)
                 if permit is not None:
-                    return await self._run(permit, exchange, request.url, read)
+                    return await self._run(permit, exchange, _Asked(request, hosts, purpose), read)
 
     async def _wait_for_turn(self) -> None:
         """Wait outside the fetcher's places until the gate would admit; keeps no permit."""
@@ -123,9 +140,11 @@ class DomainGate:
                 case _:
                     assert_never(decision)
 
-    def _admit(self) -> gate.Permit | None:
+    def _admit(self, purpose: Purpose) -> gate.Permit | None:
         now, utcnow = self.clock.monotonic(), self.clock.utcnow()
         state, decision = gate.admit(self._state, self.rules, now, utcnow)
+        if purpose is Purpose.ROBOTS and isinstance(decision, gate.Admit):
+            state, decision = gate.spare(self._state, state, decision, ROBOTS_WITHIN_S)
         self._keep(state, decision.transitions)
         return decision.permit if isinstance(decision, gate.Admit) else None
 
@@ -133,7 +152,7 @@ class DomainGate:
         self,
         permit: gate.Permit,
         exchange: Exchange,
-        url: str,
+        asked: "_Asked",
         read: Callable[[Page], Awaitable[R]],
     ) -> R | Redirected:
         began = self.clock.monotonic()
@@ -142,14 +161,17 @@ class DomainGate:
         result: R | Redirected
         try:
             await self.save()
-            answer = await _run_within(exchange, url, EXCHANGE_WITHIN_S)
+            answer = await _run_within(exchange, asked.request.url, EXCHANGE_WITHIN_S)
             if isinstance(answer, Redirected):
+                asked.check(answer)
                 result, outcome = answer, Neutral(Aside.IGNORED)
             else:
                 result = await read(answer)
                 outcome = self._judge(None, answer.status, began)
         except (FetchError, MalformedPage) as error:
             failed, outcome = error, self._judge(error, None, began)
+            if asked.purpose is Purpose.ROBOTS and isinstance(error, Blocked):
+                outcome = Neutral(Aside.IGNORED)
         finally:
             urgent = self._end(permit, outcome, sent=exchange.sent)
         if urgent:
@@ -189,6 +211,12 @@ class DomainGate:
             self.emit(transition.event, domain=self.domain, **fields)
             self.ladder.note_transition(transition)
 
+    def raise_gap(self, gap_s: float) -> None:
+        """Keep at least so many seconds between two requests; a smaller value changes nothing."""
+        self._state = attrs.evolve(
+            self._state, limiter=limiter.raise_gap(self._state.limiter, gap_s)
+        )
+
     async def rest(self) -> None:
         """Close the domain's connection; nothing is due soon."""
         await self.fetcher.rest(self.domain)
@@ -197,6 +225,19 @@ class DomainGate:
         """Return the seconds waited for turns since the last call."""
         waited_s, self.waited_s = self.waited_s, 0.0
         return waited_s
+
+
+@attrs.frozen
+class _Asked:
+    request: PageRequest
+    hosts: frozenset[Domain]
+    purpose: Purpose
+
+    def check(self, answer: Redirected) -> None:
+        """Raise MalformedPage where a board's request is sent to another site."""
+        domain = domain_of(answer.url)
+        if self.purpose is Purpose.BOARD and domain not in self.hosts:
+            raise MalformedPage(f"redirected to {domain}, another site")
 
 
 async def _run_within(exchange: Exchange, url: str, seconds: float) -> Page | Redirected:

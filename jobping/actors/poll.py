@@ -3,7 +3,7 @@
 import datetime as dt
 import enum
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, assert_never
 
@@ -12,11 +12,23 @@ import trio
 
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.messages import BatchRefused, StoreAway, StorePostings
-from jobping.core import walk
-from jobping.core.addresses import domain_of, follow
+from jobping.actors.site_rules import SiteRules
+from jobping.core import emptiness, robots, walk
+from jobping.core.addresses import follow
 from jobping.core.board import Route, StoredBoard
+from jobping.core.challenge import Challenge, challenge_of
+from jobping.core.emptiness import Evidence
+from jobping.core.ids import ExternalId
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.core.posting import PostingDraft
+from jobping.core.revalidation import (
+    LastAnswer,
+    answer_of,
+    conditional,
+    is_fresh,
+    is_same,
+    request_key,
+)
 from jobping.core.walk import (
     BoardGone,
     Complete,
@@ -30,6 +42,8 @@ from jobping.core.walk import (
 )
 from jobping.errors import (
     Blocked,
+    Denied,
+    EmptyAnswer,
     FetchError,
     MalformedPage,
     StoreUnavailable,
@@ -43,7 +57,7 @@ from supervisors import Ref
 MAX_REDIRECTS: Final = 5  # design/fetch.md section 6
 STORE_WITHIN_S: Final = 60.0  # ingest may be busy with other domains' pages
 BATCH: Final = 200  # drafts handed over at once, about 2 MB with their texts
-
+DRIFT_SHARE: Final = 0.5  # of a page's items that lack what a posting must have
 
 MALFORMED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -91,6 +105,7 @@ class Tally:
     """What a poll came to; new + changed + unchanged + duplicate + rejected = items answered."""
 
     pages: int = 0
+    unchanged_pages: int = 0
     seen: int = 0
     new: int = 0
     changed: int = 0
@@ -109,6 +124,14 @@ class Tally:
         self.duplicate += stored.duplicate
         self.news += stored.news
 
+    def add_unchanged(self, last: LastAnswer) -> None:
+        """Add a page that is the last answer again: its items are what they were."""
+        self.unchanged_pages += 1
+        self.seen += last.seen
+        self.unchanged += last.held
+        self.duplicate += last.duplicate
+        self.rejected += last.rejected
+
     def add_rejected(self, rejected: Sequence[Rejected]) -> None:
         """Add items that are no postings, by reason."""
         self.rejected += len(rejected)
@@ -124,25 +147,45 @@ class _Read:
     parsed: Parsed
 
 
+@attrs.frozen
+class _Same:
+    """A page that brings nothing but the last answer."""
+
+    page: Page
+
+
+_Answer = _Read | _Same | BoardGone
+
+
 @attrs.define(kw_only=True)
 class Poll:
     """One walk over one board.
 
     Attributes:
+        rules: What the sites let us ask; None: the source is held to its terms instead.
+        last: What was kept of the board's last answer, or None.
         news_after: Drafts posted before it are stock; None: all are news.
         page_cap: Most pages, where fewer than the source's own cap.
         failure: What ended the walk instead of a page, or None.
+        answer: What to keep of the answer of a complete walk over one page, or None.
+        listed: The ids that a walk of the usual extent listed, or None.
     """
 
     row: StoredBoard
     source: Source
     gate: DomainGate
+    rules: SiteRules | None = None
+    last: LastAnswer | None = None
     postings: Postings
     ingest: Ref[StorePostings]
     news_after: dt.datetime | None
     page_cap: int | None = None
     tally: Tally = attrs.field(factory=Tally, init=False)
     failure: Failure | None = attrs.field(default=None, init=False)
+    answer: LastAnswer | None = attrs.field(default=None, init=False)
+    listed: frozenset[ExternalId] | None = attrs.field(default=None, init=False)
+    _state: Walk = attrs.field(init=False)
+    _key: bytes = attrs.field(default=b"", init=False)
 
     async def run(self) -> WalkEnd:
         """Walk the board; every page read is stored, however the walk ends.
@@ -151,37 +194,118 @@ class Poll:
             StoreError: The gate's row could not be written, or the store is away.
             SupervisionError: Ingest did not answer.
         """
-        requests = self.source.requests(self.row.board, Route.RELIABLE)
-        cap = min(self.page_cap or self.source.page_cap, self.source.page_cap)
-        state = walk.start(requests, coverage=self.source.coverage, page_cap=cap)
+        self._begin()
         try:
-            while (request := walk.next_request(state)) is not None:
-                answer = await self._ask(request)
-                if isinstance(answer, BoardGone):
-                    self.failure = answer
-                    break
-                await self._store(answer, state)
-                state = walk.on_page(state, answer.parsed)
+            if await self._walk():
+                return Complete()
         except (FetchError, MalformedPage) as error:
             self.failure = error
-        return walk.finish(state, self.failure)
+        return walk.finish(self._state, self.failure)
 
-    async def _ask(self, request: PageRequest) -> _Read | BoardGone:
+    def _begin(self) -> None:
+        requests = self.source.requests(self.row.board, Route.RELIABLE)
+        cap = min(self.page_cap or self.source.page_cap, self.source.page_cap)
+        self._state = walk.start(requests, coverage=self.source.coverage, page_cap=cap)
+        key = request_key(requests[0], self.row.board, self.source.version)
+        self._key = key if len(requests) == 1 else b""
+
+    async def _walk(self) -> bool:
+        """Read page after page; True at once where the only one is the last answer again."""
+        read: _Read | None = None
+        while (request := walk.next_request(self._state)) is not None:
+            answer = await self._ask(request, self._read)
+            match answer:
+                case _Same(page=page) if self.last is not None:
+                    self.tally.add_unchanged(self.last)
+                    self.answer = self.last.refreshed(page)
+                    return True
+                case _Read():
+                    await self._store(answer)
+                    self._state = walk.on_page(self._state, answer.parsed)
+                    read = answer
+                case BoardGone():
+                    self.failure = answer
+                    return False
+                case _:
+                    raise ValueError(f"{self.source.name}: the same answer as none")
+        self._keep(read)
+        return False
+
+    def _keep(self, read: _Read | None) -> None:
+        """Note what the walk listed, and the answer of a board that one page lists completely."""
+        following = read is not None and read.parsed.following is not None
+        if self._state.pages < self.source.page_cap and following:
+            return  # a trial that stopped early
+        self.listed = self._state.seen
+        is_whole = isinstance(walk.finish(self._state), Complete) and not following
+        is_one_page = self._state.pages == 1 and self._key != b""
+        if read is not None and is_whole and is_one_page and read.page.framed:
+            tally = self.tally
+            self.answer = answer_of(
+                read.page,
+                self._key,
+                seen=tally.seen,
+                held=tally.new + tally.changed + tally.unchanged,
+                duplicate=tally.duplicate,
+                rejected=tally.rejected,
+            )
+
+    async def sample(self) -> Evidence:
+        """Ask the first page only, store nothing, and say whether it lists postings as usual."""
+        self._begin()
+        try:
+            answer = await self._ask(self._state.pending[0], self._read_sample)
+        except EmptyAnswer:
+            return Evidence.EMPTY
+        except (FetchError, MalformedPage):
+            return Evidence.NONE
+        return Evidence.USUAL if isinstance(answer, _Read) else Evidence.NONE
+
+    async def _read_sample(self, page: Page) -> _Answer:
+        answer = await self._read(page)
+        if isinstance(answer, _Read) and answer.parsed.following is None:
+            count = len(answer.parsed.seen)
+            if emptiness.is_suspect(count, self.row.counts):
+                raise EmptyAnswer(f"{self.row.board.slug} lists {count} postings, too")
+        return answer
+
+    async def _ask(
+        self, request: PageRequest, read: Callable[[Page], Awaitable[_Answer]]
+    ) -> _Answer:
         """Send a request and follow redirects within the board's hosts, each hop a request."""
         hosts = self.source.hosts(self.row.board)
+        asked = self._with_condition(request)
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self.gate.ask(request, self._read, hosts=hosts)
+            if self.rules is not None:
+                await self.rules.check(asked.url, hosts)
+            answer = await self.gate.ask(asked, read, hosts=hosts)
             if not isinstance(answer, Redirected):
                 return answer
-            if domain_of(answer.url) not in hosts:
-                raise MalformedPage(f"redirected to {domain_of(answer.url)}, another site")
-            request = follow(request, answer)
+            self.last = None  # its validators are those of another place
+            asked = request = follow(request, answer)
         raise MalformedPage(f"more than {MAX_REDIRECTS} redirects")
 
-    async def _read(self, page: Page) -> _Read | BoardGone:
-        """Take a page apart, letting other tasks run between items."""
+    def _with_condition(self, request: PageRequest) -> PageRequest:
+        utcnow = self.gate.clock.utcnow()
+        if self.last is None or not is_fresh(self.last, self._key, utcnow):
+            self.last = None
+            return request
+        return conditional(request, self.last)
+
+    async def _read(self, page: Page) -> _Answer:
+        """Take a page apart, letting other tasks run between items.
+
+        Raises:
+            Blocked: A captcha or a login form stands in the way.
+            MalformedPage: It cannot be read, or too many of its items; the good ones are stored.
+        """
         self.tally.pages += 1
         self.tally.bytes += len(page.body)
+        if self.last is not None and is_same(page, self.last):
+            return _Same(page)
+        challenge = challenge_of(page)
+        if challenge is not None:
+            raise Blocked(page.url, challenge.value, status=page.status)
         if page.status in (404, 410):
             if self.source.is_gone(page):
                 return BoardGone(status=page.status)
@@ -193,17 +317,29 @@ class Poll:
                     items.append(item)
                     await trio.lowlevel.checkpoint()
                 case Parsed():
-                    return _Read(page=page, items=tuple(items), parsed=item)
+                    return await self._judged(_Read(page=page, items=tuple(items), parsed=item))
                 case _:
                     assert_never(item)
         raise ValueError(f"{self.source.name}: parse ended without Parsed")
 
-    async def _store(self, read: _Read, state: Walk) -> None:
-        """Convert and store what is unknown; count all of it."""
+    async def _judged(self, read: _Read) -> _Read:
+        """Return the page unless it has drifted, so that the gate hears of it."""
+        drift = walk.drift_of(read.parsed)
+        if drift is not None:
+            await self._store(read)
+            raise MalformedPage(drift.reason)
+        return read
+
+    async def _store(self, read: _Read) -> None:
+        """Convert and store what is unknown; count all of it.
+
+        Raises:
+            MalformedPage: Most items lack what a posting must have.
+        """
         self.tally.seen += len(read.parsed.seen)
         self.tally.duplicate += read.parsed.repeated
         self.tally.add_rejected(read.parsed.rejected)
-        fresh = [item for item in read.items if item.external_id not in state.seen]
+        fresh = [item for item in read.items if item.external_id not in self._state.seen]
         self.tally.duplicate += len(read.items) - len(fresh)
         digests = [(item.external_id, item.source_digest) for item in fresh]
         known = await self.postings.known(self.source.name, self.row.id, digests)
@@ -211,6 +347,7 @@ class Poll:
         self.tally.unchanged += tally[Known.UNCHANGED]
         self.tally.duplicate += tally[Known.ELSEWHERE]
         drafts: list[PostingDraft] = []
+        rejected = self.tally.rejected
         for item in fresh:
             if known[item.external_id] is Known.UNKNOWN:
                 drafts += await self._convert(item, read.page)
@@ -218,6 +355,10 @@ class Poll:
                 await self._hand_over(drafts)
                 drafts = []
         await self._hand_over(drafts)
+        lacking = self.tally.rejected - rejected
+        if lacking > DRIFT_SHARE * len(read.items):
+            reason = self.tally.reasons.most_common(1)[0][0]
+            raise MalformedPage(f"{lacking} of {len(read.items)} postings rejected: {reason}")
 
     async def _convert(self, item: RawItem, page: Page) -> list[PostingDraft]:
         draft = self.source.convert(item, page, self.row.board)
@@ -248,6 +389,9 @@ def judge(end: WalkEnd, failure: Failure | None) -> Judgement:
     match end:
         case Complete():
             return Judgement(health=Health.GOOD, outcome="complete")
+        case Partial() if isinstance(failure, Denied):
+            why = f"the site's robots.txt does not let us ask {failure.url}"
+            return Judgement(health=Health.NEUTRAL, outcome="denied", fault="robots", why=why)
         case Partial(reason=why) if failure is None:
             return Judgement(health=Health.GOOD, outcome="partial", why=why)
         case Partial(reason=reason):
@@ -271,10 +415,10 @@ def fault_of(failure: Failure | None) -> str:
     match failure:
         case Unavailable(failure=unreached):
             return unreached.value
-        case Blocked(status=int() as status):
-            return str(status)
-        case Blocked():
+        case Blocked(status=None):
             return "refused"
+        case Blocked(why=Challenge.CAPTCHA | Challenge.LOGIN):
+            return "ban"
         case FetchError(why=why) | MalformedPage(why=why):
             return why
         case _:
@@ -282,9 +426,17 @@ def fault_of(failure: Failure | None) -> str:
 
 
 def _explained(failure: Failure | None, reason: str) -> str:
+    if isinstance(failure, FetchError) and failure.url.endswith(robots.PATH):
+        return f"its robots.txt cannot be read, so nothing may be asked: {_said(failure, reason)}"
+    return _said(failure, reason)
+
+
+def _said(failure: Failure | None, reason: str) -> str:
     match failure:
         case Unavailable():
             return _unavailable(failure)
+        case Blocked(why=Challenge.CAPTCHA | Challenge.LOGIN as challenge):
+            return f"the site answers with a {challenge} page instead of the board"
         case Blocked(status=int() as status):
             return f"the site answers {status}: it does not want us"
         case Blocked(why=why):

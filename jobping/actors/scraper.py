@@ -9,7 +9,7 @@ import datetime as dt
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 import attrs
 import trio
@@ -18,24 +18,28 @@ from jobping.actors.domain_gate import DomainGate
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import BoardPolled, DomainView, ReadDomain, StorePostings
 from jobping.actors.poll import Health, Judgement, Poll, judge
+from jobping.actors.site_rules import SiteRules
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
+from jobping.core import emptiness
 from jobping.core.board import StoredBoard
+from jobping.core.emptiness import Evidence, Verdict
 from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Tier
 from jobping.core.schedule import PollEnd, PollRules, is_due, next_poll
 from jobping.core.walk import BoardGone, Complete, Drift, WalkEnd
-from jobping.errors import DomainUnavailable
+from jobping.errors import Denied, DomainUnavailable
 from jobping.events import Emit
 from jobping.sources.source import Source
-from jobping.store.boards import Boards
+from jobping.store.boards import Boards, Kept
 from jobping.store.postings import Postings
 from supervisors import Context, Ref
 
 LOOK_EVERY_S: Final = 60.0  # boards come and go by command; our choice
 DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md section 4
 IN_BACKFILL: Final = "backfill"
+EMPTY: Final = "empty"
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
 ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
@@ -47,12 +51,14 @@ class Parts:
     """What a domain actor works with.
 
     Attributes:
+        api_sources: Those whose robots.txt is not asked for: their terms hold instead.
         suspects: Boards whose poll crashed the actor; they rest.
         news_within_s: A board's first walk finds news only of this age.
     """
 
     sources: Mapping[SourceName, Source]
     polls: Mapping[SourceName, PollRules]
+    api_sources: frozenset[SourceName] = frozenset()
     active_boards: ActiveBoards
     boards: Boards
     postings: Postings
@@ -74,6 +80,11 @@ class Scraper:
     ladder: DomainLadder
     work: Work
     parts: Parts
+    _rules: SiteRules = attrs.field(init=False)
+
+    @_rules.default
+    def _fresh_rules(self) -> SiteRules:
+        return SiteRules(gate=self.gate, clock=self.parts.clock, emit=self.parts.emit)
 
     async def run(self, ctx: Context[ReadDomain]) -> None:
         """Poll until asked to stop.
@@ -159,50 +170,95 @@ class Scraper:
     async def _poll(self, row: StoredBoard, page_cap: int | None = None) -> Health:
         """Poll one board, store when it is due again, and say in one line what came of it."""
         began = self.parts.clock.monotonic()
-        poll = Poll(
+        poll = self._poll_of(row, page_cap)
+        end, judgement = None, INTERRUPTED
+        self.parts.suspects.begin(row.id, self.domain)
+        try:
+            poll.last = await self.parts.boards.last_answer(row.id)
+            end = await poll.run()
+            judgement = await self._weighed(poll, judge(end, poll.failure))
+        finally:
+            self._report(poll, judgement, self.parts.clock.monotonic() - began)
+        if page_cap is None or isinstance(end, Complete):
+            await self._mark(poll, end, judgement)
+        self.parts.suspects.end(row.id, self.domain)
+        is_ok = judgement.health is not Health.BAD and judgement.fault is None
+        await self.parts.cycle.put(_polled(row, self.domain, ok=is_ok, fault=judgement.fault))
+        return judgement.health
+
+    def _poll_of(self, row: StoredBoard, page_cap: int | None = None) -> Poll:
+        is_api = row.board.source in self.parts.api_sources
+        return Poll(
             row=row,
             source=self.parts.sources[row.board.source],
             gate=self.gate,
+            rules=None if is_api else self._rules,
             postings=self.parts.postings,
             ingest=self.parts.ingest,
             news_after=self._news_after(row),
             page_cap=page_cap,
         )
-        end, judgement = None, INTERRUPTED
-        self.parts.suspects.begin(row.id, self.domain)
-        try:
-            end = await poll.run()
-            judgement = judge(end, poll.failure)
-        finally:
-            self._report(poll, judgement, self.parts.clock.monotonic() - began)
-        if page_cap is None or isinstance(end, Complete):
-            await self._mark(row, end, judgement)
-        self.parts.suspects.end(row.id, self.domain)
-        is_ok = judgement.health is not Health.BAD
-        await self.parts.cycle.put(_polled(row, self.domain, ok=is_ok, fault=judgement.fault))
-        return judgement.health
+
+    async def _weighed(self, poll: Poll, judgement: Judgement) -> Judgement:
+        """Judge a good walk that listed hardly any of the postings that its board used to list."""
+        row = poll.row
+        if judgement.health is not Health.GOOD or poll.listed is None:
+            return judgement
+        if not emptiness.is_suspect(len(poll.listed), row.counts):
+            return judgement
+        suspect_for_s = None
+        if row.suspect_since is not None:
+            suspect_for_s = (self.parts.clock.utcnow() - row.suspect_since).total_seconds()
+        verdict = emptiness.judge(await self._evidence(row), suspect_for_s)
+        why = f"it lists {len(poll.listed)} postings where it listed {row.counts[-1]}"
+        match verdict:
+            case Verdict.BELIEVED:
+                return judgement
+            case Verdict.OPEN:
+                why = f"{why}: believed only if that stays so"
+                return Judgement(health=Health.NEUTRAL, outcome=EMPTY, why=why)
+            case Verdict.EMPTY:
+                return Judgement(health=Health.BAD, outcome=EMPTY, fault=EMPTY, why=why)
+            case _:
+                assert_never(verdict)
+
+    async def _evidence(self, suspect: StoredBoard) -> Evidence:
+        """Ask the board that listed the most, other than the suspect, whether it still does."""
+        others = [row for row in await self._boards() if row.id != suspect.id and any(row.counts)]
+        if not others:
+            return Evidence.NONE
+        return await self._poll_of(max(others, key=lambda row: row.counts[-1])).sample()
 
     def _news_after(self, row: StoredBoard) -> dt.datetime | None:
         if row.polled_at is not None:
             return None
         return self.parts.clock.utcnow() - dt.timedelta(seconds=self.parts.news_within_s)
 
-    async def _mark(self, row: StoredBoard, end: WalkEnd, judgement: Judgement) -> None:
+    async def _mark(self, poll: Poll, end: WalkEnd, judgement: Judgement) -> None:
         """Store when the board is due again; only a walk stored in full moves its poll mark."""
+        row, boards = poll.row, self.parts.boards
         match end:
             case _ if judgement.health is Health.GOOD:
                 poll_end = PollEnd.STORED
+            case _ if isinstance(poll.failure, Denied):
+                poll_end = PollEnd.GONE  # the site's rules are kept for a day
             case BoardGone() | Drift():
                 poll_end = PollEnd.GONE  # both rest for a day: design/sources.md section 3
             case _:
                 poll_end = PollEnd.FAILED
         failures = 0 if poll_end is PollEnd.STORED else row.failures + 1
-        utcnow, rules = self.parts.clock.utcnow(), self.parts.polls[row.board.source]
+        rules = self.parts.polls[row.board.source].stretched(self._rules.stretch)
+        utcnow = self.parts.clock.utcnow()
         due_at = next_poll(rules, poll_end, failures, utcnow, self.parts.rng)
-        mark = self.parts.boards.mark_failed
         if poll_end is PollEnd.STORED:
-            mark = self.parts.boards.mark_polled
-        await mark(row.id, next_due_at=due_at, outcome=judgement.outcome)
+            await boards.mark_polled(
+                row.id, next_due_at=due_at, outcome=judgement.outcome, kept=_kept(poll)
+            )
+        else:
+            is_suspect = judgement.outcome == EMPTY
+            await boards.mark_failed(
+                row.id, next_due_at=due_at, outcome=judgement.outcome, is_suspect=is_suspect
+            )
 
     def _report(self, poll: Poll, judgement: Judgement, duration_s: float) -> None:
         tally, board = poll.tally, poll.row.board
@@ -219,6 +275,7 @@ class Scraper:
             duration_s=duration_s,
             limiter_wait_s=self.gate.take_waited(),
             pages=tally.pages,
+            unchanged_pages=tally.unchanged_pages,
             bytes=tally.bytes,
             seen=tally.seen,
             new=tally.new,
@@ -241,6 +298,14 @@ class Scraper:
 INTERRUPTED: Final = Judgement(
     health=Health.NEUTRAL, outcome="interrupted", why="the poll was cut off; it is made again"
 )
+
+
+def _kept(poll: Poll) -> Kept:
+    """Return what a good poll leaves for the next one."""
+    if poll.listed is None:
+        return Kept(answer=poll.answer)
+    counts = emptiness.counted(len(poll.listed), poll.row.counts)
+    return Kept(counts=counts, answer=poll.answer, listed=poll.listed)
 
 
 def _due_since(row: StoredBoard) -> tuple[bool, dt.datetime]:

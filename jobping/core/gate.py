@@ -184,6 +184,31 @@ def admit(
     return admitted, Admit(Permit(grant, permit), changes + _exhausted(admitted, rules, utcnow))
 
 
+def spare(
+    before: GateState, state: GateState, admitted: Admit, most_s: float
+) -> tuple[GateState, Admit]:
+    """Take a request that was admitted out of the source's budget.
+
+    It has passed the gate like any other and counts for gap, concurrency and breaker, but takes
+    nothing of the quotas and delays the next one by the pace for `most_s` seconds at most.
+
+    Args:
+        before: The state that `admit` was given; `state` and `admitted` are its answer.
+    """
+    after, grant = state.limiter, admitted.permit.grant
+    least_ns = max(before.limiter.tat_ns, grant.at_ns) + to_ns(most_s)
+    held = attrs.evolve(
+        before.limiter,
+        tat_ns=min(after.tat_ns, least_ns),
+        latest_ns=after.latest_ns,
+        grants=after.grants,
+        in_flight=after.in_flight,
+    )
+    permit = Permit(attrs.evolve(grant, cost=0), admitted.permit.breaker)
+    changes = tuple(each for each in admitted.transitions if not isinstance(each, Exhausted))
+    return GateState(held, state.breaker, state.succeeded), Admit(permit, changes)
+
+
 def _denied(denial: breaker.Denial, changes: tuple[Transition, ...]) -> Wait | Refuse:
     if denial.until is not None:
         return Wait(denial.until, Reason.BREAKER, changes)

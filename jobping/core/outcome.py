@@ -7,7 +7,15 @@ from typing import Final, assert_never
 import attrs
 
 from jobping.core.throttle import retry_after_s
-from jobping.errors import Blocked, FetchError, MalformedPage, Throttled, Unavailable, Unreached
+from jobping.errors import (
+    Blocked,
+    EmptyAnswer,
+    FetchError,
+    MalformedPage,
+    Throttled,
+    Unavailable,
+    Unreached,
+)
 
 TOO_MANY_REQUESTS: Final = 429
 REQUEST_TIMEOUT: Final = 408
@@ -44,7 +52,7 @@ class Aside(enum.StrEnum):
 
 @attrs.frozen
 class Ok:
-    """A 2xx that parses, or a 304."""
+    """A 2xx that parses, or a 304 that we asked for."""
 
     duration_s: float
 
@@ -117,6 +125,8 @@ def outcome_of(
             return _blocked(error, duration_s, succeeded_before=succeeded_before)
         case Unavailable():
             return _unavailable(error, duration_s)
+        case EmptyAnswer():
+            return Failed(Failure.EMPTY, duration_s)
         case MalformedPage():
             return Failed(Failure.PARSE, duration_s)
         case _:

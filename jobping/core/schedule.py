@@ -14,6 +14,7 @@ FIRST: Final = "first"
 """The period of a profile's very first digest, due whenever it is asked for."""
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MAX_DOUBLINGS: Final = 30
+LONGEST_REST_S: Final = 604_800.0
 
 _DAILY = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}")
 _EVERY = re.compile(r"every-(\d+)")
@@ -45,6 +46,11 @@ class PollRules:
     retry_s: float = attrs.field(default=300.0, validator=attrs.validators.gt(0))
     gone_every_s: float = attrs.field(default=86_400.0, validator=attrs.validators.gt(0))
 
+    def stretched(self, times: float) -> "PollRules":
+        """Return the rules with so many times longer rests between good polls, a week at most."""
+        longest_s = max(self.poll_every_s, LONGEST_REST_S)
+        return attrs.evolve(self, poll_every_s=min(self.poll_every_s * times, longest_s))
+
 
 def next_poll(
     rules: PollRules, end: PollEnd, failures: int, utcnow: dt.datetime, rng: random.Random
@@ -67,7 +73,7 @@ def next_poll(
     return utcnow + dt.timedelta(seconds=jittered_s)
 
 
-FARTHEST: Final = dt.timedelta(days=3)
+FARTHEST: Final = dt.timedelta(days=9)
 """No rule sets a poll farther ahead: a later moment was written while the clock was wrong."""
 
 

@@ -87,11 +87,13 @@ class Site:
     Attributes:
         base_path: What follows host and port in the source's base URL; holds `{slug}` where each
             company has a host of its own.
+        robots: Its robots.txt, or None where it has none.
         respond: From a request and the source's boards to the answer.
     """
 
     source: SourceName
     base_path: str = ""
+    robots: bytes | None = None
     respond: Callable[[Asked, Shelf], Answer]
 
 

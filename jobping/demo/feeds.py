@@ -122,8 +122,16 @@ def _arbeitnow_page(asked: Asked, content: Content, number: int) -> Answer:
     )
 
 
+REMOTEOK_ROBOTS: Final = b"""\
+User-agent: *
+Disallow: /private/
+Disallow: /*?sort=
+Allow: /api
+Crawl-delay: 0.05
+"""
+
 FEED_SITES: Final = (
-    Site(source=SourceName("remoteok"), respond=_remoteok),
+    Site(source=SourceName("remoteok"), robots=REMOTEOK_ROBOTS, respond=_remoteok),
     Site(source=SourceName("jobicy"), respond=_jobicy),
     Site(source=SourceName("remotive"), respond=_remotive),
     Site(source=SourceName("arbeitnow"), respond=_arbeitnow),

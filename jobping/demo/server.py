@@ -18,6 +18,7 @@ MAX_CONNECTIONS: Final = 64
 """Open connections per source; one more is closed at once."""
 IDLE_S: Final = 75.0
 """Longest wait for the next request, and for a slow reader."""
+ROBOTS: Final = "/robots.txt"
 RECEIVE_BYTES: Final = 65_536
 
 Now = Callable[[], dt.datetime]
@@ -116,6 +117,10 @@ class SiteServer:
         asked = _asked(request, self.place, self._requests, self.stock.as_of)
         if asked.method not in ("GET", "HEAD"):
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED)
+        if asked.path == ROBOTS:
+            if self.site.robots is None:
+                return _refusal(HTTPStatus.NOT_FOUND)
+            return Answer(media_type=TEXT, body=self.site.robots)
         extra = self.stock.extras.get(asked.path)
         if extra is not None:
             return whole_answer(extra)

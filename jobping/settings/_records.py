@@ -9,6 +9,7 @@ import attrs
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
 from jobping.core.profile import Profile
+from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.logs import LogConfig
 from jobping.sources.source import Pace, Source
@@ -85,6 +86,7 @@ class SourceSettings:
     Attributes:
         per_hour: Most requests an hour to one host.
         poll_every_s: Seconds between two polls of one board.
+        robots: Whether the site's robots.txt is asked for.
         pace: Replaces the source's pace altogether; set in code only.
     """
 
@@ -93,6 +95,7 @@ class SourceSettings:
     base_url: str | None = None
     per_hour: float | None = None
     poll_every_s: float | None = None
+    robots: Use = Use.ASK
     pace: Pace | None = None
 
     def pace_of(self, source: Source) -> Pace:

@@ -5,6 +5,7 @@ from pathlib import Path
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
 from jobping.core.profile import NAME_PATTERN, Level, Profile, RemoteWish
+from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.errors import ConfigError
 from jobping.events import LEVELS
@@ -74,6 +75,7 @@ def _read_source(root: Table, source: Source) -> SourceSettings:
             base_url=table.take("base_url", _base_url_of(source), None),
             per_hour=table.take("per_hour", values.number(0.1, 36_000), None),
             poll_every_s=None if minutes is None else minutes * 60,
+            robots=table.take("robots", values.one_of(Use), Use.ASK),
         )
 
 

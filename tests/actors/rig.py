@@ -23,6 +23,7 @@ from jobping.core.gate import GateRules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
+from jobping.core.robots import Use
 from jobping.core.schedule import PollRules
 from jobping.errors import StoreUnavailable
 from jobping.fetch import Fetcher
@@ -177,8 +178,11 @@ class Rig:
         ingest: Mailbox[StorePostings],
         cycle: Mailbox[BoardPolled],
         active_boards: ActiveBoards | None = None,
+        *,
+        robots: Use = Use.API,
     ) -> Parts:
         return Parts(
+            api_sources=frozenset(source.name for source in sources if robots is Use.API),
             sources={source.name: source for source in sources},
             polls={source.name: PollRules(poll_every_s=3600.0) for source in sources},
             active_boards=active_boards or self.stores.boards.enabled,
