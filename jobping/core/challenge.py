@@ -8,7 +8,10 @@ from jobping.core.page import Page
 
 READ_BYTES: Final = 65_536
 """Such pages are small, and their marks stand near the beginning."""
-_HTML: Final = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S)
+_HTML: Final = re.compile(
+    rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|title|meta|body|script|form)\b",
+    re.I | re.S,
+)
 _CAPTCHA: Final = re.compile(
     rb"captcha|cf-chl|challenge-platform|just a moment\.\.\.|datadome|_incapsula_|perimeterx"
     rb"|unusual traffic|verify (?:that )?you are (?:a )?human|are you (?:a )?human",

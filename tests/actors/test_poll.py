@@ -1,4 +1,6 @@
 import datetime as dt
+from collections import Counter
+from collections.abc import Iterator
 
 import attrs
 import pytest
@@ -6,9 +8,23 @@ import trio
 
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.messages import BatchRefused, StoreAway, StorePostings
-from jobping.actors.poll import BATCH, Health, Judgement, Poll, judge
-from jobping.core.board import StoredBoard
-from jobping.core.walk import BoardGone, Complete, Drift, Limited, Partial, WalkEnd
+from jobping.actors.poll import BATCH, Health, Judgement, Poll, Tally, judge
+from jobping.core.board import Board, StoredBoard
+from jobping.core.emptiness import Evidence
+from jobping.core.gate import GateView
+from jobping.core.page import Page
+from jobping.core.posting import PostingDraft
+from jobping.core.revalidation import LastAnswer
+from jobping.core.walk import (
+    BoardGone,
+    Complete,
+    Drift,
+    Limited,
+    Parsed,
+    Partial,
+    Rejected,
+    WalkEnd,
+)
 from jobping.errors import (
     Blocked,
     FetchError,
@@ -20,12 +36,15 @@ from jobping.errors import (
 )
 from jobping.sources.greenhouse import GREENHOUSE
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
-from jobping.sources.source import Source, with_base_url
+from jobping.sources.source import RawItem, Source, with_base_url
 from jobping.store.postings import BatchStored
 from supervisors import ChildSpec, Context, Mailbox
 from tests.actors.rig import Rig, by_target, greenhouse, open_tree, smart
 from tests.doubles.fault_server import (
+    After,
+    Behaviour,
     FaultServer,
+    Received,
     in_turn,
     open_fault_server,
     redirect,
@@ -44,6 +63,7 @@ class Polls:
     gate: DomainGate
     ingest: Mailbox[StorePostings]
     last: Poll | None = None
+    kept: LastAnswer | None = None
 
     @classmethod
     async def of(
@@ -70,9 +90,12 @@ class Polls:
             ingest=self.ingest.ref,
             news_after=news_after,
             page_cap=page_cap,
+            last=self.kept,
         )
         with trio.fail_after(10):
-            return await self.last.run()
+            end = await self.last.run()
+        self.kept = self.last.answer
+        return end
 
     @property
     def failure(self) -> object:
@@ -84,9 +107,12 @@ class Polls:
         names = ("new", "changed", "unchanged", "duplicate", "rejected")
         return {name: getattr(self.last.tally, name) for name in names}
 
-    def pages(self) -> int:
+    def tally(self) -> Tally:
         assert self.last is not None
-        return self.last.tally.pages
+        return self.last.tally
+
+    def pages(self) -> int:
+        return self.tally().pages
 
 
 def counted(**counts: int) -> dict[str, int]:
@@ -204,6 +230,200 @@ async def test_page_cap_ends_a_walk_after_so_many_pages(rig: Rig) -> None:
         polls = await Polls.of(rig, server, SMARTRECRUITERS, box)
         assert await polls.run(page_cap=1) == Partial(reason="more than 1 pages")
         assert (len(server.requests), polls.counts()) == (1, counted(new=2))
+
+
+# --- answers that came before
+
+
+def tagged(body: bytes, tag: str) -> Behaviour:
+    """Answer 304 to who has the tag."""
+
+    async def behave(stream: trio.abc.Stream, received: Received) -> After:
+        fields = (("ETag", tag),)
+        if received.header("if-none-match") == tag:
+            return await respond(b"", status=304, headers=fields)(stream, received)
+        return await respond(body, headers=fields)(stream, received)
+
+    return behave
+
+
+@attrs.frozen
+class Counting:
+    """A source that counts what it is made to do."""
+
+    inner: Source
+    done: Counter[str] = attrs.field(factory=Counter)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    def parse(self, page: Page, board: Board) -> Iterator[RawItem | Parsed]:
+        self.done["parsed"] += 1
+        return self.inner.parse(page, board)
+
+    def convert(self, item: RawItem, page: Page, board: Board) -> PostingDraft | Rejected:
+        self.done["converted"] += 1
+        return self.inner.convert(item, page, board)
+
+
+@pytest.mark.parametrize("tag", ['W/"weak"', '"strong"', None])
+async def test_unchanged_board_is_neither_parsed_nor_converted(rig: Rig, tag: str | None) -> None:
+    """With a tag it is not even sent; without one its body is compared."""
+    body = greenhouse(1, 2, 3, broken=())
+    behaviour = tagged(body, tag) if tag else respond(body)
+    async with open_fault_server(behaviour) as server, rig.open_ingest() as box:
+        polls = await Polls.of(rig, server, GREENHOUSE, box)
+        counting = Counting(polls.source)
+        polls.source = counting  # type: ignore[assignment]  # what it lacks the inner one has
+        assert await polls.run() == Complete()
+        assert counting.done == {"parsed": 1, "converted": 3}
+        sent = box.statistics().sent
+        for _ in range(2):
+            assert await polls.run() == Complete()
+            assert polls.counts() == counted(unchanged=3)
+            assert polls.tally().unchanged_pages == polls.tally().pages == 1
+            assert polls.tally().seen == 3
+            assert polls.tally().bytes == (0 if tag else len(body))
+        assert counting.done == {"parsed": 1, "converted": 3}
+        assert box.statistics().sent == sent
+        assert [each.header("if-none-match") for each in server.requests] == [None, tag, tag]
+
+
+async def test_answer_that_was_not_read_in_full_is_asked_for_in_full(rig: Rig) -> None:
+    drifted, short = greenhouse(1, broken=(2, 3)), greenhouse(1)
+    answers = [respond(body, headers=(("ETag", '"1"'),)) for body in (drifted, drifted, short)]
+    async with open_fault_server(in_turn(*answers)) as server, rig.open_ingest() as box:
+        polls = await Polls.of(rig, server, GREENHOUSE, box)
+        for _ in range(2):
+            assert isinstance(await polls.run(), Drift)
+            assert polls.kept is None
+        await polls.run()
+        assert polls.kept is not None
+        assert all(each.header("if-none-match") is None for each in server.requests)
+
+
+async def test_board_of_several_pages_is_read_in_full_each_time(rig: Rig) -> None:
+    answers = {
+        target("acme", 0): tagged(smart(1, 2, total=3, limit=2), '"1"'),
+        target("acme", 2): tagged(smart(3, total=3, limit=2), '"2"'),
+    }
+    async with open_fault_server(by_target(answers)) as server, rig.open_ingest() as box:
+        polls = await Polls.of(rig, server, SMARTRECRUITERS, box)
+        for _ in range(2):
+            assert await polls.run() == Complete()
+            assert polls.kept is None
+        assert polls.tally().unchanged_pages == 0
+        assert all(each.header("if-none-match") is None for each in server.requests)
+
+
+async def test_new_parser_and_an_old_answer_make_the_poll_unconditional(rig: Rig) -> None:
+    async with open_fault_server(tagged(greenhouse(1), '"1"')) as server, rig.open_ingest() as box:
+        polls = await Polls.of(rig, server, GREENHOUSE, box)
+        await polls.run()
+        kept = polls.kept
+        assert kept is not None
+        polls.source = attrs.evolve(polls.source, version=99)  # type: ignore[misc]
+        await polls.run()
+        polls.source = attrs.evolve(polls.source, version=GREENHOUSE.version)  # type: ignore[misc]
+        polls.kept = attrs.evolve(kept, read_at=kept.read_at - dt.timedelta(days=1))
+        await polls.run()
+        assert [each.header("if-none-match") for each in server.requests] == [None] * 3
+
+
+async def test_redirect_is_followed_without_the_condition(rig: Rig) -> None:
+    path = "/v1/boards/acme/jobs"
+    before, after = tagged(greenhouse(1), '"1"'), redirect("/v2")
+    behaviours = {path: in_turn(before, after), "/v2": respond(greenhouse(1, 2))}
+    async with open_fault_server(behaviours) as server, rig.open_ingest() as box:
+        polls = await Polls.of(rig, server, GREENHOUSE, box)
+        await polls.run()
+        await polls.run()
+        assert polls.counts() == counted(new=1, unchanged=1)
+        conditions = [each.header("if-none-match") for each in server.requests]
+        assert conditions == [None, '"1"', None]
+
+
+# --- answers that are worth nothing
+
+
+async def test_captcha_in_place_of_a_known_board_counts_as_a_ban(rig: Rig) -> None:
+    html = (("Content-Type", "text/html"),)
+    captcha = respond(b"<title>Just a moment...</title>", headers=html)
+    async with (
+        open_fault_server(in_turn(respond(greenhouse(1)), captcha)) as server,
+        rig.open_ingest() as box,
+    ):
+        polls = await Polls.of(rig, server, GREENHOUSE, box)
+        await polls.run()
+        end = await polls.run()
+        assert polls.last is not None
+        assert judge(end, polls.last.failure) == Judgement(
+            health=Health.BAD,
+            outcome="failed",
+            fault="ban",
+            why="the site answers with a captcha page instead of the board",
+        )
+        assert [said["cause"] for said in rig.said("breaker.opened")] == ["ban"]
+
+
+async def failures_after(polls: Polls, times: int) -> GateView:
+    for _ in range(times):
+        await polls.run()
+    return polls.gate.view()
+
+
+async def test_drift_and_redirects_to_another_site_count_double_at_the_gate(rig: Rig) -> None:
+    for number, behaviour in enumerate(
+        (respond(greenhouse(1, broken=(2, 3))), redirect("https://elsewhere.example/"))
+    ):
+        async with open_fault_server(behaviour) as server, rig.open_ingest() as box:
+            polls = await Polls.of(rig, server, GREENHOUSE, box, f"acme{number}")
+            assert (await failures_after(polls, 2)).opened == 0
+            assert (await failures_after(polls, 1)).opened == 1
+            assert polls.gate.view().breaker_cause == "parse"
+
+
+async def test_page_whose_postings_mostly_lack_a_required_field_is_drift(rig: Rig) -> None:
+    @attrs.frozen
+    class Unreadable(Counting):
+        def convert(self, item: RawItem, page: Page, board: Board) -> PostingDraft | Rejected:
+            if item.external_id in ("1", "2"):
+                return Rejected(external_id=item.external_id, reason="`url` is missing")
+            return self.inner.convert(item, page, board)
+
+    async with open_fault_server(respond(greenhouse(1, 2, 3))) as server, rig.open_ingest() as box:
+        polls = await Polls.of(rig, server, GREENHOUSE, box)
+        polls.source = Unreadable(polls.source)  # type: ignore[assignment]
+        assert await polls.run() == Drift(reason="2 of 3 postings rejected: `url` is missing")
+        assert polls.counts() == counted(new=1, rejected=2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "evidence"),
+    [
+        (respond(greenhouse(1, 2)), Evidence.USUAL),
+        (respond(greenhouse()), Evidence.EMPTY),
+        (respond(b"", status=500), Evidence.NONE),
+        (respond(b"", status=403), Evidence.NONE),
+        (respond(b"[]"), Evidence.NONE),
+    ],
+)
+async def test_sample_of_another_board_says_whether_it_lists_postings_as_usual(
+    rig: Rig, answer: Behaviour, evidence: Evidence
+) -> None:
+    async with open_fault_server(answer) as server, rig.open_ingest() as box:
+        polls = await Polls.of(rig, server, GREENHOUSE, box)
+        poll = Poll(
+            row=attrs.evolve(polls.row, counts=(20, 2)),
+            source=polls.source,
+            gate=polls.gate,
+            postings=rig.stores.postings,
+            ingest=box.ref,
+            news_after=None,
+        )
+        assert await poll.sample() is evidence
+        assert len(server.requests) == 1
+    assert await rig.stores.postings.count() == 0
 
 
 # --- redirects

@@ -283,3 +283,29 @@ def test_every_permit_ends_once_and_nothing_goes_before_the_moment_named(
             case Refuse():
                 raise AssertionError("nothing is in flight")
         assert state.limiter.in_flight == (out is not None)
+
+
+def test_a_spared_request_counts_for_gap_and_breaker_but_not_for_quota_and_little_for_pace() -> (
+    None
+):
+    rules = attrs.evolve(RULES, limiter=LimiterRules(rate=1 / 900, concurrency=1, daily=1))
+    before = gate.fresh(rules, at(0), wall(0))
+    after_it, answer = admitted(before, 0, rules)
+    assert answer.transitions != ()
+    state, spared = gate.spare(before, after_it, answer, 10.0)
+    assert spared.transitions == ()
+    assert asked(state, 0, rules) == Refuse(Reason.BUSY)
+    state, _ = gate.record(state, rules, spared.permit, OK, at(1), wall(1), random.Random(1))
+    view = gate.view(state, rules, at(1))
+    assert (view.daily_used, view.grants, view.in_flight) == (0, 1, 0)
+    assert asked(state, 1, rules) == Wait(at(10), Reason.RATE)
+    state, _ = admitted(state, 10, rules)
+    assert gate.view(state, rules, at(10)).daily_used == 1
+
+
+def test_a_spared_request_that_never_left_is_as_if_it_had_not_been() -> None:
+    before = gate.fresh(RULES, at(0), wall(0))
+    state, spared = gate.spare(before, *admitted(before, 0), 10.0)
+    back = gate.take_back(state, RULES, spared.permit, at(0), wall(0))
+    view = gate.view(back, RULES, at(0))
+    assert (view.daily_used, view.in_flight) == (0, 0)

@@ -152,6 +152,31 @@ async def test_fetcher_refuses_a_status_that_means_nothing_to_us(status: int) ->
     assert error.why == f"status {status}"
 
 
+async def test_fetcher_hands_on_a_304_that_was_asked_for_and_keeps_the_connection() -> None:
+    fields = (("ETag", 'W/"2"'), ("Content-Encoding", "gzip"))
+    async with (
+        open_fault_server(respond(b"", status=304, headers=fields)) as server,
+        open_test_fetcher() as fetcher,
+    ):
+        request = PageRequest(url=server.url(), headers=(("If-None-Match", 'W/"1"'),))
+        for _ in range(2):
+            page = await page_of(fetcher, request)
+            assert (page.status, page.body, page.header("etag")) == (304, b"", 'W/"2"')
+        assert server.requests[1].header("if-none-match") == 'W/"1"'
+        assert server.connections == 1
+
+
+async def test_fetcher_takes_a_challenge_for_a_ban_whatever_its_status() -> None:
+    fields = (("cf-mitigated", "challenge"),)
+    async with (
+        open_fault_server(respond(b"", status=503, headers=fields)) as server,
+        open_test_fetcher() as fetcher,
+    ):
+        error = await error_of(fetcher, server.url())
+    assert isinstance(error, Blocked)
+    assert error.status == 503
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_fetcher_returns_a_redirect_and_does_not_follow_it(status: int) -> None:
     async with (

@@ -5,9 +5,10 @@ import pytest
 from store_samples import NOON, add_board, draft, put, sql
 
 from jobping.core.board import Board, Origin
-from jobping.core.ids import Domain, SourceName
+from jobping.core.ids import Domain, ExternalId, SourceName
+from jobping.core.revalidation import LastAnswer
 from jobping.errors import StoreConflict
-from jobping.store.boards import Boards
+from jobping.store.boards import Boards, Kept
 from jobping.store.bridge import Database
 from jobping.store.postings import Postings
 
@@ -170,3 +171,91 @@ async def test_polls_count_failures_in_a_row_and_keep_the_last_good_time(
     await boards.mark_failed(board.id, next_due_at=later, outcome="partial")
     [failed] = await boards.enabled()
     assert (failed.polled_at, failed.failures) == (after.polled_at, 1)
+
+
+# --- the last answer
+
+ANSWER = LastAnswer(
+    request_key=b"k" * 16,
+    origin="https://boards.example",
+    body_hash=b"h" * 32,
+    etag='W/"1"',
+    last_modified="Sun, 01 Mar 2026 11:00:00 GMT",
+    seen=3,
+    held=2,
+    duplicate=1,
+    rejected=0,
+    read_at=NOON,
+)
+SEEN = (
+    "SELECT p.external_id, s.last_seen = (now() AT TIME ZONE 'UTC')::date, absent_since IS NULL"
+    " FROM posting p JOIN posting_seen s ON s.posting_id = p.id ORDER BY 1"
+)
+YESTERDAY = "UPDATE posting_seen SET last_seen = (now() AT TIME ZONE 'UTC')::date - 1"
+
+
+async def seen(database: Database) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in await sql(database, SEEN)]
+
+
+async def test_last_answer_lives_until_a_poll_that_keeps_none(database: Database) -> None:
+    boards, row = Boards(database=database), await add_board(database)
+    assert await boards.last_answer(row.id) is None
+    kept = Kept(answer=ANSWER, listed=(), counts=(3,))
+    await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=kept)
+    assert await boards.last_answer(row.id) == ANSWER
+    newer = attrs.evolve(ANSWER, etag=None, body_hash=b"i" * 32)
+    kept = Kept(answer=newer, listed=())
+    await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=kept)
+    assert await boards.last_answer(row.id) == newer
+    await boards.mark_polled(row.id, next_due_at=NOON, outcome="partial")
+    assert await boards.last_answer(row.id) is None
+    [stored] = await boards.enabled()
+    assert stored.counts == (3,)
+
+
+async def test_failed_poll_forgets_the_answer_so_that_the_page_is_read_in_full(
+    database: Database,
+) -> None:
+    boards, row = Boards(database=database), await add_board(database)
+    kept = Kept(answer=ANSWER, listed=())
+    await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=kept)
+    await boards.mark_failed(row.id, next_due_at=NOON, outcome="drift")
+    assert await boards.last_answer(row.id) is None
+
+
+async def test_answer_that_is_not_stored_leaves_the_poll_unmarked(database: Database) -> None:
+    boards, row = Boards(database=database), await add_board(database)
+    kept = Kept(answer=attrs.evolve(ANSWER, body_hash=b"short"), listed=())
+    with pytest.raises(StoreConflict):
+        await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=kept)
+    [stored] = await boards.enabled()
+    assert (stored.polled_at, stored.outcome) == (None, None)
+
+
+async def test_same_answer_confirms_the_postings_that_it_listed_and_no_others(
+    database: Database,
+) -> None:
+    boards, row = Boards(database=database), await add_board(database)
+    other = await add_board(database, "other")
+    await put(database, row, [draft("1"), draft("2")])
+    await put(database, other, [draft("3")])
+    read = Kept(answer=ANSWER, listed=(ExternalId("1"),))
+    await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=read)
+    assert await seen(database) == [("1", True, True), ("2", True, False), ("3", True, True)]
+    await sql(database, YESTERDAY)
+    again = Kept(answer=ANSWER)
+    await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=again)
+    assert await seen(database) == [("1", True, True), ("2", False, False), ("3", False, True)]
+
+
+async def test_suspicion_keeps_its_beginning_until_a_good_poll(database: Database) -> None:
+    boards, row = Boards(database=database), await add_board(database)
+    await boards.mark_failed(row.id, next_due_at=NOON, outcome="empty", is_suspect=True)
+    [first] = await boards.enabled()
+    await boards.mark_failed(row.id, next_due_at=NOON, outcome="empty", is_suspect=True)
+    [second] = await boards.enabled()
+    assert first.suspect_since == second.suspect_since is not None
+    await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=Kept(counts=(1,)))
+    [good] = await boards.enabled()
+    assert (good.suspect_since, good.counts) == (None, (1,))
