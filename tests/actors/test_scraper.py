@@ -14,11 +14,13 @@ from jobping.core.board import StoredBoard
 from jobping.core.gate import GateRules
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
+from jobping.core.robots import Use
 from jobping.errors import DomainUnavailable
 from jobping.sources.greenhouse import GREENHOUSE
 from jobping.sources.lever import LEVER
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
 from jobping.sources.source import Source, with_base_url
+from jobping.store.boards import Kept
 from supervisors import ChildExited, ExitKind, Mailbox, Supervisor
 from supervisors.testing import EventLog, ScriptedActor
 from tests.actors.rig import (
@@ -34,7 +36,10 @@ from tests.actors.rig import (
     smart,
 )
 from tests.doubles.fault_server import (
+    After,
+    Behaviour,
     FaultServer,
+    Received,
     delay,
     hang,
     in_turn,
@@ -83,6 +88,7 @@ async def scraping(
     ladder: DomainLadder | None = None,
     rules: GateRules = FAST,
     active_boards: ActiveBoards | None = None,
+    robots: Use = Use.API,
 ) -> AsyncIterator[Scraping]:
     cycle: Mailbox[BoardPolled] = Mailbox()
     cycle_actor, policy, log = ScriptedActor(), StayDown(), EventLog()
@@ -90,7 +96,7 @@ async def scraping(
         rig.open_ingest() as ingest,
         open_tree(listener("cycle", cycle, cycle_actor)),
     ):
-        parts = rig.parts(sources, ingest, cycle, active_boards)
+        parts = rig.parts(sources, ingest, cycle, active_boards, robots=robots)
         box: Mailbox[ReadDomain] = Mailbox()
         child = rig.scraper_child(domain, parts, ladder=ladder, rules=rules, mailbox=box)
         async with open_tree(child, policy=policy, hook=log, name="domains") as supervisor:
@@ -240,6 +246,175 @@ async def test_board_that_drifted_rests_for_a_day(rig: Rig) -> None:
             drifted = await rig.board_row()
     assert due_in_s(rig, drifted) == pytest.approx(DAY_S, rel=0.12)
     assert (drifted.polled_at, drifted.outcome) == (None, "drift")
+
+
+# --- robots.txt
+
+
+def serving(robots: bytes, **boards: bytes) -> dict[str, Behaviour]:
+    """Serve a robots.txt, and Greenhouse boards by slug."""
+    found = {f"/v1/boards/{slug}/jobs": respond(body) for slug, body in boards.items()}
+    return {"/robots.txt": respond(robots), **found}
+
+
+async def test_board_that_robots_txt_denies_is_not_asked_and_rests_without_blame(rig: Rig) -> None:
+    rules = b"User-agent: JobPing\nDisallow: /v1/boards/acme/\n"
+    answers = serving(rules, acme=greenhouse(1), beta=greenhouse(2))
+    async with open_fault_server(answers) as server:
+        source = at(GREENHOUSE, server)
+        row, _ = await rig.add_board(source), await rig.add_board(source, "beta")
+        async with scraping(rig, server.domain, source, robots=Use.ASK) as actor:
+            await actor.wait_polled(2)
+            assert {each.slug: each.fault for each in actor.polled} == {
+                "acme": "robots",
+                "beta": None,
+            }
+            assert (await actor.view()).tier is Tier.RELIABLE
+        paths = [request.path for request in server.requests]
+        assert paths == ["/robots.txt", "/v1/boards/beta/jobs"]
+    denied = await rig.board_row()
+    assert due_in_s(rig, denied) == pytest.approx(DAY_S, rel=0.12)
+    assert denied.outcome == "denied"
+    assert len(rig.said("robots.denied")) == 1
+    [said] = [each for each in rig.said("scraper.polled") if each["board"] == row.board.slug]
+    assert "robots.txt does not let us ask" in str(said["why"])
+
+
+async def test_site_whose_robots_txt_fails_is_not_asked_and_says_why(rig: Rig) -> None:
+    answers = {**serving(b"", acme=greenhouse(1)), "/robots.txt": respond(b"", status=500)}
+    async with open_fault_server(answers) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source, robots=Use.ASK) as actor:
+            await actor.wait_polled(1)
+            assert [each.fault for each in actor.polled] == ["5xx"]
+        assert [request.path for request in server.requests] == ["/robots.txt"]
+    [said] = rig.said("scraper.polled")
+    assert said["why"] == (
+        "its robots.txt cannot be read, so nothing may be asked: the site answers 500"
+    )
+
+
+async def test_source_held_to_its_api_terms_is_asked_without_robots_txt(rig: Rig) -> None:
+    async with open_fault_server(serving(b"", acme=greenhouse(1))) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source, robots=Use.API) as actor:
+            await actor.wait_polled(1)
+        assert [request.path for request in server.requests] == ["/v1/boards/acme/jobs"]
+
+
+async def test_long_crawl_delay_makes_polls_that_much_rarer(rig: Rig, clock: MockClock) -> None:
+    rules = b"User-agent: *\nCrawl-delay: 120\n"
+    async with open_fault_server(serving(rules, acme=greenhouse(1))) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source, robots=Use.ASK) as actor:
+            await eventually(lambda: len(server.requests) == 1)
+            await trio.sleep(0.1)
+            clock.jump(60)
+            await actor.wait_polled(1)
+            row = await rig.board_row()
+    assert due_in_s(rig, row) == pytest.approx(2 * 3600.0, rel=0.12)
+
+
+# --- answers that came before
+
+
+async def test_validators_live_over_a_restart_and_a_304_confirms(
+    rig: Rig, clock: MockClock
+) -> None:
+    async def behave(stream: trio.abc.Stream, received: Received) -> After:
+        known = received.header("if-none-match") == 'W/"1"'
+        answer = (b"", 304) if known else (greenhouse(1, 2), 200)
+        fields = (("ETag", 'W/"1"'),)
+        return await respond(answer[0], status=answer[1], headers=fields)(stream, received)
+
+    async with open_fault_server(behave) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        for _ in range(2):
+            async with scraping(rig, server.domain, source) as actor:
+                await actor.wait_polled(1)
+                assert actor.polled[0].ok
+            clock.jump(2 * 3600)
+        assert [each.header("if-none-match") for each in server.requests] == [None, 'W/"1"']
+    first, second = rig.said("scraper.polled")
+    assert (first["new"], first["unchanged_pages"]) == (2, 0)
+    assert (second["outcome"], second["unchanged_pages"]) == ("complete", 1)
+    assert (second["seen"], second["unchanged"], second["new"], second["bytes"]) == (2, 2, 0, 0)
+    row = await rig.board_row()
+    assert (row.failures, row.counts) == (0, (2,))
+
+
+# --- boards that fall silent
+
+
+async def set_counts(rig: Rig, row: StoredBoard, *counts: int) -> None:
+    """Give a board a past, and make it due."""
+    due_at = rig.clock.utcnow() - dt.timedelta(seconds=1)
+    kept = Kept(counts=counts)
+    await rig.stores.boards.mark_polled(row.id, next_due_at=due_at, outcome="complete", kept=kept)
+
+
+async def test_board_that_empties_beside_a_full_one_is_believed(rig: Rig) -> None:
+    answers = serving(b"", acme=greenhouse(), beta=greenhouse(*range(9)))
+    async with open_fault_server(answers) as server:
+        source = at(GREENHOUSE, server)
+        row, beta = await rig.add_board(source), await rig.add_board(source, "beta")
+        await set_counts(rig, row, 40, 50)
+        due_at = rig.clock.utcnow() + dt.timedelta(hours=1)
+        kept = Kept(counts=(9,))
+        await rig.stores.boards.mark_polled(
+            beta.id, next_due_at=due_at, outcome="complete", kept=kept
+        )
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            assert actor.polled == [polled(row, ok=True)]
+        paths = [request.path for request in server.requests]
+        assert paths == ["/v1/boards/acme/jobs", "/v1/boards/beta/jobs"]
+    emptied = await rig.board_row()
+    assert (emptied.outcome, emptied.counts, emptied.suspect_since) == ("complete", (0,), None)
+
+
+async def test_site_whose_boards_all_fall_silent_is_empty_and_closes_nothing(rig: Rig) -> None:
+    answers = serving(b"", acme=greenhouse(), beta=greenhouse())
+    async with open_fault_server(answers) as server:
+        source = at(GREENHOUSE, server)
+        rows = [await rig.add_board(source), await rig.add_board(source, "beta")]
+        for row in rows:
+            await set_counts(rig, row, 40, 50)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(2)
+            assert {each.fault for each in actor.polled} == {"empty"}
+    silent = await rig.board_row()
+    assert (silent.outcome, silent.counts) == ("empty", (40, 50))
+    assert silent.suspect_since is not None
+    assert {said["outcome"] for said in rig.said("scraper.polled")} == {"empty"}
+
+
+async def test_only_board_of_a_site_is_empty_when_it_stays_silent_and_believed_after_a_day(
+    rig: Rig, clock: MockClock
+) -> None:
+    async with open_fault_server(serving(b"", acme=greenhouse())) as server:
+        source = at(GREENHOUSE, server)
+        row = await rig.add_board(source)
+        await set_counts(rig, row, 7)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            await eventually(lambda: len(rig.said("scraper.polled")) == 1)
+            clock.jump(400)
+            await actor.wait_polled(2)
+            clock.jump(1.1 * DAY_S)
+            await actor.wait_polled(3)
+            assert [(each.ok, each.fault) for each in actor.polled] == [
+                (True, None),
+                (False, "empty"),
+                (True, None),
+            ]
+    outcomes = [said["outcome"] for said in rig.said("scraper.polled")]
+    assert outcomes == ["empty", "empty", "complete"]
+    assert (await rig.board_row()).counts == (0,)
 
 
 # --- which board, and when
