@@ -13,6 +13,7 @@ from jobping.core.board import Board
 from jobping.core.ids import SourceName
 from jobping.core.posting import Interval
 from jobping.core.profile import Level, PayFloor, Profile, RemoteWish
+from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.errors import ConfigError
 from jobping.logs import Form
@@ -58,6 +59,7 @@ contact = "https://example.org/jobs"
 base_url = "http://127.0.0.1:8000/greenhouse"
 enabled = false
 per_hour = 45
+robots = "api"
 poll_every_minutes = 90
 
 [[board]]
@@ -155,6 +157,7 @@ def test_every_section_of_the_file_is_read(
                 enabled=False,
                 base_url="http://127.0.0.1:8000/greenhouse",
                 per_hour=45,
+                robots=Use.API,
                 poll_every_s=5400,
             ),
         ),
@@ -243,6 +246,10 @@ level = "loud"
         (
             "[source.greenhose]\nper_hour = 1",
             "[source.greenhose]: unknown source; did you mean greenhouse?",
+        ),
+        (
+            '[source.greenhouse]\nrobots = "never"',
+            '[source.greenhouse] robots = "never": must be one of ask, api',
         ),
         (
             "[source.greenhouse]\nper_hour = 0",

@@ -3,8 +3,7 @@
 import datetime as dt
 import enum
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, assert_never
 
 import attrs
@@ -50,6 +49,7 @@ from jobping.errors import (
     Unavailable,
     Unreached,
 )
+from jobping.fetch import MALFORMED
 from jobping.sources.source import RawItem, Source
 from jobping.store.postings import BatchStored, Known, Postings
 from supervisors import Ref
@@ -58,20 +58,6 @@ MAX_REDIRECTS: Final = 5  # design/fetch.md section 6
 STORE_WITHIN_S: Final = 60.0  # ingest may be busy with other domains' pages
 BATCH: Final = 200  # drafts handed over at once, about 2 MB with their texts
 DRIFT_SHARE: Final = 0.5  # of a page's items that lack what a posting must have
-
-MALFORMED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "wire_bytes": "the answer is larger than we take",
-        "decoded_bytes": "the unpacked answer is larger than we take",
-        "ratio": "the answer is far larger unpacked than packed",
-        "gzip": "the packed answer is broken",
-        "gzip_cut": "the packed answer is cut short",
-        "gzip_members": "the packed answer has too many parts",
-        "content_encoding": "the answer is packed in a way that was not asked for",
-        "chunks": "the answer comes in too many pieces",
-    }
-)
-"""What `fetch` says of an unreadable answer in one word, for people."""
 
 Failure = FetchError | MalformedPage | BoardGone
 

@@ -24,6 +24,7 @@ from jobping.core.robots import (
 )
 from jobping.errors import Blocked, Denied, MalformedPage, Unavailable, Unreached
 from jobping.events import Emit
+from jobping.fetch import MALFORMED
 
 MAX_REDIRECTS: Final = 5  # RFC 9309 section 2.3.1.2
 CEILING_BYTES: Final = 2 * MIB  # four times what is read; a larger file counts as unreachable
@@ -95,7 +96,8 @@ class SiteRules:
                 if not _is_within(answer, hosts):
                     break
         except MalformedPage as error:
-            raise MalformedPage(f"robots.txt cannot be read: {error.why}") from error
+            why = MALFORMED.get(error.why, error.why)
+            raise MalformedPage(f"robots.txt cannot be read: {why}") from error
         except Blocked as error:
             if error.status is None:
                 raise

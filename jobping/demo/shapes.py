@@ -247,14 +247,15 @@ def personio(job: Job) -> bytes:
 
 def remoteok(job: Job) -> bytes:
     """Return an item of Remote OK: UTF-8 read as Latin-1, and a line that differs per request."""
-    url = f"https://remoteOK.com/remote-jobs/{slug_of(job)}"
+    slug = f"{slug_of(job)}-{job.number}"
+    url = f"https://remoteOK.com/remote-jobs/{slug}"
     line = (
         f"<br/><br/>Please mention the word **{WORD.decode()}** and tag {READER} "
         f"when applying to show you read the job post completely (#{READER})."
     )
     pay = job.pay if job.pay and job.pay.interval == "year" else None
     return _json(
-        slug=slug_of(job),
+        slug=slug,
         id=str(job.number),
         epoch=int(job.posted_at.timestamp()),
         date=job.posted_at.isoformat(),

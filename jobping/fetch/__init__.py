@@ -5,11 +5,13 @@ errors to ours; `transport` keeps one connection per origin behind httpx; `netwo
 and connects; `wire` counts one exchange and holds its caps; `body` inflates under caps.
 """
 
+from jobping.fetch.answers import MALFORMED
 from jobping.fetch.fetcher import Exchange, Fetcher, FetchStatistics, open_fetcher
 from jobping.fetch.network import Resolve
 from jobping.fetch.wire import FetchLimits, Phase
 
 __all__ = [
+    "MALFORMED",
     "Exchange",
     "FetchLimits",
     "FetchStatistics",

@@ -1,6 +1,9 @@
 """What an answer, or the failure to get one, means: statuses and foreign errors -> ours."""
 
 import ssl
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 import httpcore
 import httpx
@@ -25,6 +28,19 @@ FOREIGN = (
 )
 """Everything that an exchange may raise from below. An own transport bypasses httpx's mapping, so
 both families come out."""
+MALFORMED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "wire_bytes": "the answer is larger than we take",
+        "decoded_bytes": "the unpacked answer is larger than we take",
+        "ratio": "the answer is far larger unpacked than packed",
+        "gzip": "the packed answer is broken",
+        "gzip_cut": "the packed answer is cut short",
+        "gzip_members": "the packed answer has too many parts",
+        "content_encoding": "the answer is packed in a way that was not asked for",
+        "chunks": "the answer comes in too many pieces",
+    }
+)
+"""What `fetch` says of an unreadable answer in one word, for people."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PERMANENT = (301, 308)
 _GONE = (404, 410)

@@ -50,7 +50,7 @@ FAULTS: Mapping[str, tuple[Behaviour, str, str]] = {
     "recruitee": (hang(), "timeout", "in time"),
     "smartrecruiters": (reset(), "reset", "the connection broke"),
     "remotive": (hundred_megabytes(), "parse", "larger than"),
-    "arbeitnow": (respond(HTML), "parse", "markup"),
+    "arbeitnow": (respond(HTML), "ban", "captcha"),
     "jobicy": (respond(UNKNOWN_SHAPE), "parse", "an object with"),
 }
 """By source: what its board does, and the fault and a part of the reason that the log must say."""

@@ -10,6 +10,7 @@ import trio.testing
 
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
+from jobping.core.robots import is_allowed, parse
 from jobping.demo.answers import Items, Whole
 from jobping.demo.server import MAX_CONNECTIONS
 from jobping.demo.world import Extra, Supply, World, open_world
@@ -193,6 +194,17 @@ async def test_the_servers_count_requests_and_the_connections_they_came_over() -
         assert (statistics.requests, statistics.connections) == (4, 2)
         ashby = next(site for site in statistics.sites if site.source == "ashby")
         assert (ashby.requests, ashby.connections, ashby.open) == (3, 1, 1)
+
+
+async def test_sites_have_no_robots_txt_but_one_which_allows_its_board() -> None:
+    async with open_client() as (world, client):
+        assert (await client.get(url(world, "ashby", "/robots.txt"))).status_code == 404
+        answer = await client.get(url(world, "remoteok", "/robots.txt"))
+        place = url(world, "remoteok", "/api")
+        assert answer.headers["content-type"].startswith("text/plain")
+        robots = parse(answer.content)
+        assert is_allowed(robots, place)
+        assert not is_allowed(robots, place.replace("/api", "/private/x"))
 
 
 async def test_only_reading_is_allowed_and_a_head_has_no_body() -> None:
