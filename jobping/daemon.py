@@ -1,7 +1,7 @@
 """The composition root of `jobping run` and `jobping demo`: builds every part and joins them.
 
 The tree, in start order (stopped in reverse): store, digest, matcher, ingest, cycle, degradation
-with one child per scraper domain, heartbeat.
+with one child per scraper domain, heartbeat, control.
 """
 
 import os
@@ -21,6 +21,7 @@ import attrs
 import trio
 
 from jobping.clock import Clock
+from jobping.control import own_state
 from jobping.core.board import Board, Origin
 from jobping.core.ids import Domain, SourceName
 from jobping.core.schedule import DigestRules
@@ -38,6 +39,7 @@ from jobping.settings import DemoOptions, RunOptions, Settings, SourceSettings
 from jobping.sources import DEFAULT_BOARDS, SOURCES
 from jobping.sources.source import Pace, Source, with_base_url
 from jobping.store.bridge import Database, Dsn, open_loop, run_alone, serve_database
+from jobping.store.cluster import make_parents
 from jobping.store.embedded import EmbeddedConfig, open_server
 from jobping.store.groups import single_errors
 from jobping.store.migrate import migrate
@@ -295,7 +297,10 @@ class _Daemon:
         stream = sys.stderr if self.plan.json else sys.stdout
         journal = is_journal(stream, self.settings.system.journal_stream)
         began = self.clock.monotonic()
-        with open_log(self.settings.log, stream=stream, journal=journal) as log:
+        with (
+            open_log(self.settings.log, stream=stream, journal=journal) as log,
+            own_state(_made(self.settings.state_dir)) as id,
+        ):
             self._say_started(log)
             async with (
                 open_loop(emit=log.emit),
@@ -308,7 +313,7 @@ class _Daemon:
                 ) as fetcher,
                 trio.open_nursery() as nursery,
             ):
-                root = build_tree(self._materials(log, fetcher))
+                root = build_tree(self._materials(log, fetcher, id))
                 nursery.start_soon(self._end_in_time, root)
                 ready = _Ready(say=partial(self._say_ready, log, began))
                 code = await run_daemon(root, grace_period=GRACE_PERIOD_S, notifier=ready)
@@ -379,7 +384,7 @@ class _Daemon:
             database_connections=pool.opened,
         )
 
-    def _materials(self, log: Log, fetcher: Fetcher) -> Materials:
+    def _materials(self, log: Log, fetcher: Fetcher, id: str) -> Materials:
         stores = Stores.of(self.database)
         return Materials(
             settings=self.settings,
@@ -389,6 +394,8 @@ class _Daemon:
             sources=sources_of(self.settings),
             fetcher=fetcher,
             deliveries=self._deliveries(),
+            daemon=id,
+            control_dir=self.settings.system.runtime_dir or self.settings.state_dir,
             cycle_s=self.plan.cycle_s,
             on_cycle_end=self.cycle_ended.set,
             resident_bytes=resident_bytes,
@@ -436,6 +443,19 @@ class _Daemon:
         if self.settings.delivery.console and on_screen and not self.plan.json:
             ways.append(ConsoleDelivery(stream=sys.stdout))
         return tuple(ways)
+
+
+def _made(state_dir: Path) -> Path:
+    """Make the state directory where it is missing.
+
+    Raises:
+        ConfigError: That is not allowed.
+    """
+    try:
+        make_parents(state_dir)
+    except OSError as error:
+        raise ConfigError(f"{state_dir} cannot be made: {error.strerror}") from error
+    return state_dir
 
 
 def user_agent(settings: Settings) -> str:

@@ -11,6 +11,14 @@ class ConfigError(JobPingError):
     """The operator must act; the process exits 78."""
 
 
+class DaemonAway(JobPingError):
+    """No daemon answers a command."""
+
+
+class OrderFailed(JobPingError):
+    """The daemon did not carry out a command; the message says why."""
+
+
 class FetchError(JobPingError):
     """An exchange brought no page.
 
@@ -129,6 +137,18 @@ class StoreUnavailable(StoreError):
 
 class StoreConflict(StoreError):
     """A rule of the schema or of our own was broken."""
+
+
+class LeaseLost(StoreConflict):
+    """A domain is another daemon's by now, or its lease ran out; nothing was sent or written.
+
+    Attributes:
+        domain: Whose lease it was.
+    """
+
+    def __init__(self, domain: str) -> None:
+        super().__init__(f"{domain}: its lease is lost")
+        self.domain = domain
 
 
 class DeliveryError(JobPingError):

@@ -1,7 +1,8 @@
 """The supervision tree of the daemon: every actor with its mailbox, downstream first.
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
-store, digest, matcher, ingest, cycle, degradation (one child per scraper domain), heartbeat.
+store, digest, matcher, ingest, cycle, degradation (one child per scraper domain that is held by
+lease), heartbeat, control.
 """
 
 import math
@@ -9,6 +10,7 @@ import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import attrs
@@ -22,17 +24,19 @@ from jobping.actors.ingest import ingest
 from jobping.actors.matcher import Matcher
 from jobping.actors.messages import (
     BoardPolled,
+    DegradationMessage,
     DigestMessage,
     MatcherMessage,
-    ReadDomain,
-    ReadDomains,
+    ScraperMessage,
     StorePostings,
 )
 from jobping.actors.observer import observer
+from jobping.actors.operator import Operator
 from jobping.actors.scraper import Parts, Scraper
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
+from jobping.control import serve_control
 from jobping.core.board import StoredBoard
 from jobping.core.gate import GateRules
 from jobping.core.ids import SourceName
@@ -50,6 +54,7 @@ from jobping.store.boards import Boards
 from jobping.store.bridge import Database
 from jobping.store.digests import Digests
 from jobping.store.gates import Gates
+from jobping.store.leases import Leases
 from jobping.store.matches import Matches
 from jobping.store.postings import Postings
 from jobping.store.profiles import Profiles
@@ -69,6 +74,7 @@ from supervisors import (
     Supervisor,
     SupervisorSpec,
     Verdict,
+    startable,
 )
 
 M = TypeVar("M")
@@ -121,6 +127,8 @@ class Materials:
         serve_store: The store child: opens the database, says it started, closes it.
         sources: Those switched on, asked where the operator says.
         deliveries: The ways out of digests, in sending order.
+        daemon: The id under which leases are held.
+        control_dir: Where the control socket is made.
         cycle_s: Longest first cycle, in seconds.
         on_cycle_end: Called when the first cycle has ended.
         resident_bytes: Reads the memory of this process.
@@ -133,6 +141,8 @@ class Materials:
     sources: Mapping[SourceName, Source]
     fetcher: Fetcher
     deliveries: Sequence[Delivery]
+    daemon: str
+    control_dir: Path
     cycle_s: float
     on_cycle_end: Callable[[], None]
     resident_bytes: Callable[[], int]
@@ -153,7 +163,7 @@ class _Mailboxes:
         lambda: Mailbox(MailboxSpec(capacity=PAGES_WAITING))
     )
     cycle: Mailbox[BoardPolled] = attrs.Factory(lambda: Mailbox(MailboxSpec()))
-    degradation: Mailbox[ReadDomains] = attrs.Factory(
+    degradation: Mailbox[DegradationMessage] = attrs.Factory(
         lambda: Mailbox(MailboxSpec(capacity=ASKS_WAITING))
     )
 
@@ -207,6 +217,12 @@ def build_tree(materials: Materials) -> Supervisor:
             stop_timeout=DEGRADATION_STOP_S,
         ),
         ChildSpec[object](id="heartbeat", start=_fresh(partial(_heartbeat, materials, boxes))),
+        ChildSpec[object](
+            id="control",
+            start=startable(
+                serve_control, materials.control_dir, Operator(boxes.degradation.ref).answer
+            ),
+        ),
     )
     return Supervisor(
         SupervisorSpec(children=children, strategy=Strategy.REST_FOR_ONE, policy=RootPolicy()),
@@ -277,6 +293,9 @@ def _degradation(materials: Materials, boxes: _Mailboxes) -> Degradation:
         rules=materials.ladder_rules,
         active_boards=partial(_active_boards, materials),
         gates=materials.stores.gates,
+        leases=Leases(
+            database=materials.database, daemon=materials.daemon, host=socket.gethostname()
+        ),
         suspects=materials.suspects,
         clock=materials.clock,
         emit=materials.emit_as("degradation"),
@@ -297,7 +316,7 @@ def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
 
 def _domain_actor(
     materials: Materials, boxes: _Mailboxes, place: Place, sharing: int
-) -> ActorFunction[ReadDomain]:
+) -> ActorFunction[ScraperMessage]:
     """Return the actor of one domain; `sharing` domains share its sources' hourly figure."""
     emit = materials.emit_as(f"domains/{place.domain}")
     paces = {
@@ -305,12 +324,13 @@ def _domain_actor(
         for name in place.sources
     }
 
-    async def scrape(ctx: Context[ReadDomain]) -> None:
+    async def scrape(ctx: Context[ScraperMessage]) -> None:
         work = Work()
         gate = DomainGate(
             domain=place.domain,
             rules=GateRules(limiter=limiter_rules(tuple(paces.values()), sharing)),
             ladder=place.ladder,
+            lease=place.lease,
             fetcher=materials.fetcher,
             gates=materials.stores.gates,
             clock=materials.clock,

@@ -1,10 +1,13 @@
 """The degradation supervisor: restarts crashed domain actors, demotes and promotes honest ones.
 
-A crash restarts and never demotes by itself; a bad result demotes and never restarts. Each domain's
-ladder lives here, so that no restart of its actor forgets it; its tier stands in the domain's row,
-so that a restart of the daemon begins where it stood.
+A domain has an actor here while this daemon holds its lease. A crash restarts and never demotes by
+itself; a bad result demotes and never restarts. Each domain's ladder lives here, so that no restart
+of its actor forgets it; its tier stands in the domain's row, so that a restart of the daemon, or
+another daemon, begins where it stood.
 """
 
+import contextlib
+import difflib
 from collections.abc import Callable
 from typing import Final, assert_never
 
@@ -12,20 +15,34 @@ import attrs
 import trio
 
 from jobping.actors.domain_ladder import DomainLadder
-from jobping.actors.messages import DomainView, ReadDomain, ReadDomains
+from jobping.actors.lease import Lease, LeaseKeeper
+from jobping.actors.messages import (
+    DegradationMessage,
+    DomainsView,
+    DomainView,
+    ObeyOrder,
+    OrderDomain,
+    OrderRefused,
+    ReadDomain,
+    ReadDomains,
+    ScraperMessage,
+)
 from jobping.actors.scraper import ActiveBoards
 from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
 from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Demoted, LadderRules, Restart, Tier
-from jobping.errors import DomainUnavailable, StoreUnavailable
+from jobping.errors import DomainUnavailable, LeaseLost, StoreUnavailable
 from jobping.events import Emit
 from jobping.store.gates import Gates
+from jobping.store.leases import Leases
 from supervisors import (
+    Abandon,
     ActorFunction,
     ChildExited,
     ChildSpec,
     Context,
+    Delivery,
     Event,
     ExitKind,
     Intensity,
@@ -42,6 +59,7 @@ from supervisors import (
     Verdict,
 )
 
+OBEY_WITHIN_S: Final = 1.0  # an operator waits; a row is written meanwhile
 READ_WITHIN_S: Final = 2.0  # all domain actors together; each answers between two steps
 STORE_RETRY_S: Final = 5.0  # store or ingest are away: not the domain's fault, so not counted
 STOP_WITHIN_S: Final = 15.0  # the drain of a request in flight (10 s) and the rows in hand (5 s)
@@ -57,15 +75,17 @@ class Place:
 
     Attributes:
         sources: The sources that are asked at this domain.
+        lease: Under which its actor works.
     """
 
     domain: Domain
     sources: frozenset[SourceName]
+    lease: Lease
     ladder: DomainLadder
-    mailbox: Mailbox[ReadDomain]
+    mailbox: Mailbox[ScraperMessage]
 
 
-MakeActor = Callable[[Place, int], ActorFunction[ReadDomain]]
+MakeActor = Callable[[Place, int], ActorFunction[ScraperMessage]]
 """Makes the actor of a domain; the number is that of all domains that share its sources' pace."""
 
 
@@ -74,7 +94,7 @@ class TierPolicy:
     """The exit policy of the domain actors."""
 
     places: dict[Domain, Place]
-    spec_of: Callable[[Place], ChildSpec[ReadDomain]]
+    spec_of: Callable[[Place], ChildSpec[ScraperMessage]]
     suspects: Suspects
     clock: Clock
     emit: Emit
@@ -85,6 +105,9 @@ class TierPolicy:
         match error:
             case DomainUnavailable():
                 return ReplaceChild(spec=self.spec_of(place), delay=MOVE_S)
+            case LeaseLost():
+                place.lease.end()  # what the keeper holds by its own clock may be lost all the same
+                return Abandon()
             case StoreUnavailable() | SupervisionError():
                 return RestartChild(delay=STORE_RETRY_S)
             case None if exited.exit.kind is ExitKind.NORMAL:
@@ -107,7 +130,7 @@ class TierPolicy:
 
 @attrs.define(kw_only=True)
 class Degradation:
-    """Runs one child per scraper domain, and follows the boards that come and go.
+    """Runs one child per domain whose lease is held, and follows boards and leases.
 
     Attributes:
         hook: Takes the supervision events of the domain actors.
@@ -116,16 +139,24 @@ class Degradation:
     rules: LadderRules
     active_boards: ActiveBoards
     gates: Gates
+    leases: Leases
     suspects: Suspects
     clock: Clock
     emit: Emit
     make_actor: MakeActor
     hook: Callable[[Event], None]
+    _sources: dict[Domain, frozenset[SourceName]] = attrs.field(factory=dict, init=False)
     _places: dict[Domain, Place] = attrs.field(factory=dict, init=False)
+    _keeper: LeaseKeeper = attrs.field(init=False)
 
-    async def run(self, ctx: Context[ReadDomains]) -> None:
+    def __attrs_post_init__(self) -> None:
+        self._keeper = LeaseKeeper(leases=self.leases, clock=self.clock, emit=self.emit)
+
+    async def run(self, ctx: Context[DegradationMessage]) -> None:
         """Start the domains' actors on their stored tiers and keep them until asked to stop."""
-        await self._find_places()
+        await self._look_for_boards()
+        await self._keeper.start()
+        await self._give_places()
         policy = TierPolicy(
             places=self._places,
             spec_of=self._spec_of,
@@ -143,29 +174,44 @@ class Degradation:
             name="domains",
             hook=self.hook,
         )
+        changes, changed = trio.open_memory_channel[None](1)  # one waiting says as much as many
+        following = trio.CancelScope()
+
+        def note_change() -> None:
+            with contextlib.suppress(trio.WouldBlock):
+                changes.send_nowait(None)
+
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keeper.serve, note_change)
             await nursery.start(supervisor.run)
             ctx.started()
-            nursery.start_soon(self._follow_boards, supervisor)
+            nursery.start_soon(self._follow, supervisor, changed, following)
             async for delivery in ctx.inbox:
-                delivery.reply(await self._read())
+                nursery.start_soon(self._answer, delivery)
+            following.cancel()
             await supervisor.stop(reason="degradation stops")
+            await self._keeper.leave()
             nursery.cancel_scope.cancel()
 
-    async def _find_places(self) -> tuple[list[Place], frozenset[Domain]]:
-        """Give every domain that has boards a place; return the new ones, and all with boards."""
+    async def _look_for_boards(self) -> None:
+        """Learn which domains have boards, and of which sources."""
         sources: dict[Domain, set[SourceName]] = {}
         for row in await self.active_boards():
             sources.setdefault(row.domain, set()).add(row.board.source)
-        for domain in sources.keys() & self._places.keys():
-            known = self._places[domain]
-            self._places[domain] = attrs.evolve(known, sources=frozenset(sources[domain]))
-        new = sources.keys() - self._places.keys()
+        self._sources = {domain: frozenset(names) for domain, names in sources.items()}
+        self._keeper.wanted = frozenset(sources)
+
+    async def _give_places(self) -> list[Place]:
+        """Give every domain whose lease is held a place; return the new ones."""
+        new = sorted((self._keeper.held.keys() & self._sources.keys()) - self._places.keys())
+        if not new:
+            return []
         tiers = {domain: Tier(saved.tier) for domain, saved in await self.gates.all()}
         found = [
             Place(
                 domain=domain,
-                sources=frozenset(sources[domain]),
+                sources=self._sources[domain],
+                lease=self._keeper.held[domain],
                 ladder=DomainLadder.at(
                     tiers.get(domain, self.rules.tiers[0]),
                     domain=domain,
@@ -175,12 +221,13 @@ class Degradation:
                 ),
                 mailbox=Mailbox(MailboxSpec(capacity=ASKS_WAITING)),
             )
-            for domain in sorted(new)
+            for domain in new
+            if domain in self._keeper.held
         ]
         self._places.update({place.domain: place for place in found})
-        return found, frozenset(sources)
+        return found
 
-    def _spec_of(self, place: Place) -> ChildSpec[ReadDomain]:
+    def _spec_of(self, place: Place) -> ChildSpec[ScraperMessage]:
         return ChildSpec(
             id=place.domain,
             start=self.make_actor(place, self._sharing(place)),
@@ -191,26 +238,41 @@ class Degradation:
 
     def _sharing(self, place: Place) -> int:
         """Count the domains, this one included, that share the hourly figure of its sources."""
-        return sum(bool(place.sources & other.sources) for other in self._places.values())
+        return sum(bool(place.sources & names) for names in self._sources.values())
 
-    async def _follow_boards(self, supervisor: Supervisor) -> None:
-        """Follow boards that come and go by command, once a minute."""
-        while True:
-            await trio.sleep(LOOK_EVERY_S)
-            before = {place.domain: self._terms(place) for place in self._places.values()}
-            found, wanted = await self._find_places()
-            for domain in sorted(self._places.keys() - wanted):
+    async def _follow(
+        self,
+        supervisor: Supervisor,
+        changed: trio.MemoryReceiveChannel[None],
+        scope: trio.CancelScope,
+    ) -> None:
+        """Follow leases as they come and go, and once a minute boards that do by command."""
+        with scope:
+            while True:
+                with trio.move_on_after(LOOK_EVERY_S):
+                    await changed.receive()
+                await self._adapt(supervisor)
+
+    async def _adapt(self, supervisor: Supervisor) -> None:
+        """Bring the actors in step with boards and leases."""
+        before = {place.domain: self._terms(place) for place in self._places.values()}
+        await self._look_for_boards()
+        for domain, place in sorted(self._places.items()):
+            if domain not in self._sources or self._keeper.held.get(domain) is not place.lease:
                 await self._end(supervisor, domain)
                 del self._places[domain]
-            for domain in sorted(before.keys() & wanted):  # before new ones ask at the old pace
-                place = self._places[domain]
-                if self._terms(place) != before[domain]:
-                    await self._end(supervisor, domain)
-                    anew = attrs.evolve(place, mailbox=Mailbox(MailboxSpec(capacity=ASKS_WAITING)))
-                    self._places[domain] = anew
-                    found.append(anew)
-            for place in found:
-                await self._begin(supervisor, place)
+        await self._keeper.release(self._keeper.held.keys() - self._sources.keys())
+        await self._keeper.claim()
+        changed: list[Place] = []
+        for place in tuple(self._places.values()):  # before new ones ask at the old pace
+            anew = attrs.evolve(place, sources=self._sources[place.domain])
+            if self._terms(anew) != before[place.domain]:
+                await self._end(supervisor, place.domain)
+                anew = attrs.evolve(anew, mailbox=Mailbox(MailboxSpec(capacity=ASKS_WAITING)))
+                self._places[place.domain] = anew
+                changed.append(anew)
+        for place in (*changed, *await self._give_places()):
+            await self._begin(supervisor, place)
 
     def _terms(self, place: Place) -> tuple[frozenset[SourceName], int]:
         """Return what the actor of a place was made with."""
@@ -226,13 +288,39 @@ class Degradation:
         await supervisor.terminate_child(domain)
         await supervisor.delete_child(domain)
 
-    async def _read(self) -> tuple[DomainView, ...]:
+    async def _answer(self, delivery: Delivery[DegradationMessage]) -> None:
+        match delivery.message:
+            case ReadDomains():
+                delivery.reply(await self._read())
+            case OrderDomain() as order:
+                delivery.reply(await self._pass_on(order))
+            case _:
+                assert_never(delivery.message)
+
+    async def _read(self) -> DomainsView:
         """Ask every domain how it stands; one that restarts just now is left out."""
         views: list[DomainView] = []
         async with trio.open_nursery() as nursery:
             for place in tuple(self._places.values()):
                 nursery.start_soon(_read_one, place, views)
-        return tuple(sorted(views, key=lambda view: view.domain))
+        return DomainsView(
+            views=tuple(sorted(views, key=lambda view: view.domain)),
+            elsewhere=tuple(sorted(self._sources.keys() - self._keeper.held.keys())),
+        )
+
+    async def _pass_on(self, order: OrderDomain) -> DomainView | OrderRefused:
+        """Let the actor of a domain carry an operator's order out."""
+        place = self._places.get(Domain(order.domain))
+        if place is None and order.domain in self._sources:
+            return OrderRefused("is polled by another daemon; say it to that one")
+        if place is None:
+            near = difflib.get_close_matches(order.domain, self._sources, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else "`jobping domains` shows all"
+            return OrderRefused(f"is no domain of a board; {hint}")
+        try:
+            return await place.mailbox.ref.ask(ObeyOrder(order.order), within=OBEY_WITHIN_S)
+        except SupervisionError:
+            return OrderRefused("restarts just now; try again")
 
 
 async def _read_one(place: Place, views: list[DomainView]) -> None:

@@ -1,10 +1,13 @@
 """One domain's gate with its row: every request of the domain passes here, one at a time.
 
-Owned by the domain's actor. The row is written before a request leaves, so that no restart makes
-the domain see more than its pace.
+Owned by the domain's actor. The row is written under the fence of the domain's lease before a
+request leaves, so that neither a restart nor a second daemon makes the domain see more than its
+pace.
 """
 
+import datetime as dt
 import enum
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar, assert_never
@@ -13,12 +16,16 @@ import attrs
 import trio
 
 from jobping.actors.domain_ladder import DomainLadder
+from jobping.actors.lease import Lease
 from jobping.actors.work import Work
 from jobping.clock import Clock
-from jobping.core import gate, limiter
+from jobping.core import breaker, gate, limiter
 from jobping.core.addresses import domain_of
-from jobping.core.gate import GateRules, GateState, GateView, Transition
+from jobping.core.breaker import Phase
+from jobping.core.gate import GateRules, GateState, GateView, Reason, Transition
 from jobping.core.ids import Domain, Monotonic
+from jobping.core.nanos import to_ns
+from jobping.core.order import Order
 from jobping.core.outcome import Aside, Neutral, Outcome, outcome_of
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.errors import Blocked, FetchError, MalformedPage, Unavailable, Unreached
@@ -30,6 +37,7 @@ R = TypeVar("R")
 
 EXCHANGE_WITHIN_S: Final = 30.0  # design/gate.md section 9
 ROBOTS_WITHIN_S: Final = 10.0  # most that a robots.txt delays the poll behind it; our choice
+HELD: Final = "held"
 SAVE_WITHIN_S: Final = 2.0  # what the site asked for is stored, also while a stop cuts the poll off
 
 
@@ -51,12 +59,15 @@ class DomainGate:
     """The gate of one domain.
 
     Attributes:
+        lease: Under which it sends.
         waited_s: Seconds spent waiting for a turn since `take_waited` was last asked.
+        is_waiting: A request waits for its turn now.
     """
 
     domain: Domain
     rules: GateRules
     ladder: DomainLadder
+    lease: Lease
     fetcher: Fetcher
     gates: Gates
     clock: Clock
@@ -64,11 +75,17 @@ class DomainGate:
     rng: random.Random
     work: Work
     waited_s: float = attrs.field(default=0.0, init=False)
+    is_waiting: bool = attrs.field(default=False, init=False)
     _state: GateState = attrs.field(init=False)
+    _saving: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     def view(self) -> GateView:
         """Return the gate's figures as they are now."""
         return gate.view(self._state, self.rules, self.clock.monotonic())
+
+    def turn(self) -> tuple[Monotonic | None, str | None]:
+        """Return when the next request may go, None if that is not known, and what it waits for."""
+        return turn_of(self._state, self.rules, self.clock.monotonic(), self.clock.utcnow())
 
     async def load(self) -> None:
         """Take up the saved state, and store the ladder's tier before anything else.
@@ -88,9 +105,30 @@ class DomainGate:
             await self.save()
 
     async def save(self) -> None:
-        """Write the row as it is now."""
-        state = gate.save(self._state, self.clock.monotonic(), self.clock.utcnow())
-        await self.gates.save(self.domain, state, self.ladder.tier.value)
+        """Write the row as it is now; an older state never follows a newer one.
+
+        Raises:
+            LeaseLost: The domain has another owner by now.
+        """
+        async with self._saving:
+            state = gate.save(self._state, self.clock.monotonic(), self.clock.utcnow())
+            await self.gates.save(self.lease.fence, state, self.ladder.tier.value)
+
+    async def obey(self, order: Order) -> str | None:
+        """Carry out an operator's order, and store it.
+
+        Returns:
+            Why it cannot be carried out, or None.
+
+        Raises:
+            StoreError: It holds, but only until the next restart.
+        """
+        after = ordered(self._state, order, self.clock.monotonic())
+        if isinstance(after, str):
+            return after
+        self._state = after
+        await self.save()
+        return None
 
     async def ask(
         self,
@@ -112,11 +150,14 @@ class DomainGate:
         Raises:
             FetchError: No usable answer.
             MalformedPage: An answer that cannot be read, or a board's redirect to another site.
+            LeaseLost: The domain has another owner by now; nothing was sent.
             StoreError: The row could not be written; nothing was sent.
         """
         while True:
             await self.work.begin()
+            self.is_waiting = True
             await self._wait_for_turn()
+            self.is_waiting = False
             async with self.fetcher.exchange(request, hosts=hosts) as exchange:
                 permit = self._admit(purpose)
                 if permit is not None:
@@ -135,6 +176,9 @@ class DomainGate:
                 case gate.Wait(until=until):
                     self._keep(state, decision.transitions)
                     await self.work.wait_until(until)
+                case gate.Refuse(reason=Reason.BREAKER):  # an operator holds it
+                    self._keep(state, decision.transitions)
+                    await self.work.wait_until(math.inf)
                 case gate.Refuse(reason=reason):
                     raise ValueError(f"{self.domain}: the gate refuses for good: {reason}")
                 case _:
@@ -161,6 +205,7 @@ class DomainGate:
         result: R | Redirected
         try:
             await self.save()
+            self.lease.check()
             answer = await _run_within(exchange, asked.request.url, EXCHANGE_WITHIN_S)
             if isinstance(answer, Redirected):
                 asked.check(answer)
@@ -247,3 +292,47 @@ async def _run_within(exchange: Exchange, url: str, seconds: float) -> Page | Re
             return await exchange.run()
     except trio.TooSlowError:
         raise Unavailable(url.partition("?")[0], Unreached.TIMEOUT) from None
+
+
+def turn_of(
+    state: GateState, rules: GateRules, now: Monotonic, utcnow: dt.datetime
+) -> tuple[Monotonic | None, str | None]:
+    """Return when the next request may go, None if that is not known, and what it waits for."""
+    _, decision = gate.admit(state, rules, now, utcnow)
+    match decision:
+        case gate.Admit():
+            return now, None
+        case gate.Wait(until=until, reason=reason):
+            return until, reason.value
+        case gate.Refuse(reason=Reason.BREAKER) if state.breaker.phase is Phase.FORCED_OPEN:
+            return None, HELD
+        case gate.Refuse(reason=reason):
+            return None, reason.value
+        case _:
+            assert_never(decision)
+
+
+def ordered(state: GateState, order: Order, now: Monotonic) -> GateState | str:
+    """Return the gate as an operator wants it, or why that cannot be.
+
+    The pace and a wait that the site asked for stay as they are.
+    """
+    is_held = state.breaker.phase is Phase.FORCED_OPEN
+    match order:
+        case Order.HOLD if is_held:
+            return "is held already"
+        case Order.HOLD:
+            after = breaker.force_open(state.breaker, now)
+        case Order.RELEASE if not is_held:
+            return "is not held"
+        case Order.PROBE if is_held:
+            return "is held; release it first"
+        case Order.PROBE if state.breaker.phase is Phase.OPEN:
+            after = attrs.evolve(state.breaker, until_ns=to_ns(now))
+        case Order.PROBE:
+            return state
+        case Order.RELEASE | Order.RESET:
+            after = breaker.reset(state.breaker, now)
+        case _:
+            assert_never(order)
+    return attrs.evolve(state, breaker=after)

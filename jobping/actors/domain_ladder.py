@@ -89,6 +89,15 @@ class DomainLadder:
             )
         return promoted
 
+    def probe_now(self) -> None:
+        """Let the next trial be due now, where there is one to make."""
+        if self._state.trial_at is not None:
+            self._state = attrs.evolve(self._state, trial_at=self.clock.monotonic())
+
+    def reset(self) -> None:
+        """Begin again on the first tier, with nothing remembered."""
+        self._state = ladder.at_tier(self.rules, self.rules.tiers[0], self.clock.monotonic())
+
     def note_crash(self) -> Restart | Demoted:
         """Take a crash of the domain's actor."""
         now = self.clock.monotonic()

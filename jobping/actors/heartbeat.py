@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 import trio
 
-from jobping.actors.messages import DomainView, ReadDomains
+from jobping.actors.messages import DomainsView, DomainView, ReadDomains
 from jobping.core.gate import GateView
 from jobping.events import Emit
 from jobping.fetch import Fetcher
@@ -44,11 +44,11 @@ class Heartbeat:
         try:
             domains = await self.degradation.ask(ReadDomains(), within=ANSWER_WITHIN_S)
         except SupervisionError:
-            domains = ()
+            domains = DomainsView(views=())
         pool, http = self.database.statistics(), self.fetcher.statistics()
         self.emit(
             "stats.taken",
-            domains={view.domain: _short(view) for view in domains},
+            domains={view.domain: _short(view) for view in domains.views},
             pool_size=pool.size,
             pool_idle=pool.idle,
             pool_waiting=pool.waiting,

@@ -2,9 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 
-from jobping.actors.messages import BatchRefused, PostingsStored, StoreAway, StorePostings
+from jobping.actors.messages import (
+    BatchAnswer,
+    BatchFenced,
+    BatchRefused,
+    PostingsStored,
+    StoreAway,
+    StorePostings,
+)
 from jobping.core.fingerprint import content_hash, fingerprint
-from jobping.errors import StoreConflict, StoreUnavailable
+from jobping.errors import LeaseLost, StoreConflict, StoreUnavailable
 from jobping.store.postings import BatchStored, Postings
 from supervisors import Context, Ref
 
@@ -25,7 +32,7 @@ def ingest(
     return run
 
 
-async def _store(postings: Postings, page: StorePostings) -> BatchStored | BatchRefused | StoreAway:
+async def _store(postings: Postings, page: StorePostings) -> BatchAnswer:
     try:
         return await postings.store(
             page.board,
@@ -33,7 +40,10 @@ async def _store(postings: Postings, page: StorePostings) -> BatchStored | Batch
             [content_hash(draft) for draft in page.drafts],
             [fingerprint(draft) for draft in page.drafts],
             news_after=page.news_after,
+            fence=page.fence,
         )
+    except LeaseLost:
+        return BatchFenced()
     except StoreConflict as error:
         return BatchRefused(why=str(error))
     except StoreUnavailable as error:

@@ -7,7 +7,9 @@ import attrs
 from jobping.core.gate import GateView
 from jobping.core.ids import BoardId, Domain, SourceName
 from jobping.core.ladder import Tier
+from jobping.core.order import Order
 from jobping.core.posting import PostingDraft
+from jobping.core.tenure import Fence
 from jobping.store.postings import BatchStored
 from supervisors import Ask
 
@@ -26,17 +28,27 @@ class StoreAway:
     why: str
 
 
+@attrs.frozen
+class BatchFenced:
+    """Ingest to scraper: the domain has another owner by now; nothing of a batch is stored."""
+
+
+BatchAnswer = BatchStored | BatchRefused | BatchFenced | StoreAway
+
+
 @attrs.frozen(kw_only=True)
-class StorePostings(Ask[BatchStored | BatchRefused | StoreAway]):
+class StorePostings(Ask[BatchAnswer]):
     """Scraper to ingest: write these drafts of one page; the answer counts what they were.
 
     Attributes:
         news_after: Drafts posted before it are stock; None: all are news.
+        fence: Of the lease under which they were fetched.
     """
 
     board: BoardId
     drafts: tuple[PostingDraft, ...]
     news_after: dt.datetime | None
+    fence: Fence
 
 
 @attrs.frozen
@@ -78,11 +90,27 @@ class BoardPolled:
 
 @attrs.frozen(kw_only=True)
 class DomainView:
-    """One domain as its actor sees it."""
+    """One domain as its actor sees it.
+
+    Attributes:
+        next_in_s: Seconds until its next request may leave; None: no moment is known.
+        waits_for: What it waits for until then: `schedule`, `trial`, or a reason of its gate.
+        succeeded_at: When a board of it was last polled well, aware UTC; None: never.
+    """
 
     domain: Domain
     tier: Tier
     gate: GateView
+    next_in_s: float | None = None
+    waits_for: str | None = None
+    succeeded_at: dt.datetime | None = None
+
+
+@attrs.frozen
+class OrderRefused:
+    """An operator's order was not carried out."""
+
+    why: str
 
 
 @attrs.frozen
@@ -91,9 +119,39 @@ class ReadDomain(Ask[DomainView]):
 
 
 @attrs.frozen
-class ReadDomains(Ask[tuple[DomainView, ...]]):
-    """Heartbeat to degradation: how do all domains stand?"""
+class ObeyOrder(Ask[DomainView | OrderRefused]):
+    """Degradation to scraper: do as the operator says; the answer is how the domain stands then."""
+
+    order: Order
+
+
+@attrs.frozen(kw_only=True)
+class DomainsView:
+    """All domains that have boards.
+
+    Attributes:
+        views: Those that this daemon polls, by domain; one that restarts just now is left out.
+        elsewhere: Those whose lease another daemon holds.
+    """
+
+    views: tuple[DomainView, ...]
+    elsewhere: tuple[Domain, ...] = ()
+
+
+@attrs.frozen
+class ReadDomains(Ask[DomainsView]):
+    """Heartbeat or control to degradation: how do all domains stand?"""
+
+
+@attrs.frozen(kw_only=True)
+class OrderDomain(Ask[DomainView | OrderRefused]):
+    """Control to degradation: an operator's order to one domain."""
+
+    domain: str
+    order: Order
 
 
 MatcherMessage = PostingsStored | MatchPending
 DigestMessage = MatchesRecorded | FirstCycleEnded
+ScraperMessage = ReadDomain | ObeyOrder
+DegradationMessage = ReadDomains | OrderDomain

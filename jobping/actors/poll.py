@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from jobping.actors.domain_gate import DomainGate
-from jobping.actors.messages import BatchRefused, StoreAway, StorePostings
+from jobping.actors.messages import BatchFenced, BatchRefused, StoreAway, StorePostings
 from jobping.actors.site_rules import SiteRules
 from jobping.core import emptiness, robots, walk
 from jobping.core.addresses import follow
@@ -44,6 +44,7 @@ from jobping.errors import (
     Denied,
     EmptyAnswer,
     FetchError,
+    LeaseLost,
     MalformedPage,
     StoreUnavailable,
     Unavailable,
@@ -177,6 +178,7 @@ class Poll:
         """Walk the board; every page read is stored, however the walk ends.
 
         Raises:
+            LeaseLost: The domain has another owner by now.
             StoreError: The gate's row could not be written, or the store is away.
             SupervisionError: Ingest did not answer.
         """
@@ -357,13 +359,18 @@ class Poll:
     async def _hand_over(self, drafts: Sequence[PostingDraft]) -> None:
         if not drafts:
             return
-        message = StorePostings(board=self.row.id, drafts=tuple(drafts), news_after=self.news_after)
+        fence = self.gate.lease.fence
+        message = StorePostings(
+            board=self.row.id, drafts=tuple(drafts), news_after=self.news_after, fence=fence
+        )
         answer = await self.ingest.ask(message, within=STORE_WITHIN_S)
         match answer:
             case BatchStored():
                 self.tally.add_stored(answer)
             case BatchRefused(why=why):
                 raise MalformedPage(f"the store refuses {len(drafts)} postings: {why}")
+            case BatchFenced():
+                raise LeaseLost(fence.domain)
             case StoreAway(why=why):
                 raise StoreUnavailable(why)
             case _:

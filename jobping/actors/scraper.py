@@ -16,7 +16,15 @@ import trio
 
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.domain_ladder import DomainLadder
-from jobping.actors.messages import BoardPolled, DomainView, ReadDomain, StorePostings
+from jobping.actors.messages import (
+    BoardPolled,
+    DomainView,
+    ObeyOrder,
+    OrderRefused,
+    ReadDomain,
+    ScraperMessage,
+    StorePostings,
+)
 from jobping.actors.poll import Health, Judgement, Poll, judge
 from jobping.actors.site_rules import SiteRules
 from jobping.actors.suspects import Suspects
@@ -25,21 +33,28 @@ from jobping.clock import Clock
 from jobping.core import emptiness
 from jobping.core.board import StoredBoard
 from jobping.core.emptiness import Evidence, Verdict
-from jobping.core.ids import Domain, SourceName
+from jobping.core.ids import Domain, Monotonic, SourceName
 from jobping.core.ladder import Tier
+from jobping.core.order import Order
 from jobping.core.schedule import PollEnd, PollRules, is_due, next_poll
 from jobping.core.walk import BoardGone, Complete, Drift, WalkEnd
-from jobping.errors import Denied, DomainUnavailable
+from jobping.errors import Denied, DomainUnavailable, StoreError
 from jobping.events import Emit
 from jobping.sources.source import Source
 from jobping.store.boards import Boards, Kept
 from jobping.store.postings import Postings
-from supervisors import Context, Ref
+from supervisors import Context, Delivery, Ref
 
 LOOK_EVERY_S: Final = 60.0  # boards come and go by command; our choice
 DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md section 4
 IN_BACKFILL: Final = "backfill"
 EMPTY: Final = "empty"
+DONE: Final = {
+    Order.HOLD: "domain.held",
+    Order.RELEASE: "domain.released",
+    Order.PROBE: "domain.probed",
+    Order.RESET: "domain.reset",
+}
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
 ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
@@ -86,39 +101,86 @@ class Scraper:
     def _fresh_rules(self) -> SiteRules:
         return SiteRules(gate=self.gate, clock=self.parts.clock, emit=self.parts.emit)
 
-    async def run(self, ctx: Context[ReadDomain]) -> None:
+    _next_at: float = attrs.field(default=0.0, init=False)
+    _succeeded_at: dt.datetime | None = attrs.field(default=None, init=False)
+    _must_probe: bool = attrs.field(default=False, init=False)
+
+    async def run(self, ctx: Context[ScraperMessage]) -> None:
         """Poll until asked to stop.
 
         Returns:
-            On the backfill tier, when the trials earned a promotion.
+            When the tier is another by now: the trials earned a promotion, or an operator said so.
 
         Raises:
             DomainUnavailable: The ladder sends the domain a tier down.
+            LeaseLost: The domain has another owner by now.
         """
         self.ladder.must_leave = False
-        await self.gate.load()
-        ctx.started()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._answer, ctx)
-            with self.work.scope:
-                if self.ladder.tier is Tier.RELIABLE:
-                    await self._poll_due()
-                else:
-                    await self._look_for_recovery()
-            nursery.cancel_scope.cancel()
+        with self.gate.lease.bound():
+            await self.gate.load()
+            ctx.started()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._answer, ctx)
+                with self.work.scope:
+                    if self.ladder.tier is Tier.RELIABLE:
+                        await self._poll_due()
+                    else:
+                        await self._look_for_recovery()
+                nursery.cancel_scope.cancel()
 
-    async def _answer(self, ctx: Context[ReadDomain]) -> None:
+    async def _answer(self, ctx: Context[ScraperMessage]) -> None:
         async for delivery in ctx.inbox:
-            view = DomainView(domain=self.domain, tier=self.ladder.tier, gate=self.gate.view())
-            delivery.reply(view)
+            match delivery.message:
+                case ReadDomain():
+                    delivery.reply(self._view())
+                case ObeyOrder(order=order):
+                    await self._obey(order, delivery)
+                case _:
+                    assert_never(delivery.message)
         self.work.stop(within_s=DRAIN_S)
+
+    async def _obey(self, order: Order, delivery: Delivery[ScraperMessage]) -> None:
+        """Carry out an operator's order; the answer comes when it is stored."""
+        if order is Order.RESET:
+            self.ladder.reset()
+        try:
+            refusal = await self.gate.obey(order)
+        except StoreError as error:
+            refusal = f"could not be stored, so it holds only until a restart: {error}"
+        else:
+            if refusal is None:
+                self.parts.emit(DONE[order], domain=self.domain)
+        if order is Order.PROBE and refusal is None:
+            self._must_probe = not self.gate.is_waiting
+            self.ladder.probe_now()
+        self.work.wake()
+        delivery.reply(self._view() if refusal is None else OrderRefused(refusal))
+
+    def _view(self) -> DomainView:
+        now = self.parts.clock.monotonic()
+        turn_at, reason = self.gate.turn()
+        own_at, own = self._next_at, "schedule"
+        if self.ladder.tier is not Tier.RELIABLE:
+            own_at, own = self.ladder.trial_at, "trial"
+        if turn_at is not None and own_at > max(now, turn_at):
+            turn_at, reason = Monotonic(own_at), own
+        return DomainView(
+            domain=self.domain,
+            tier=self.ladder.tier,
+            gate=self.gate.view(),
+            next_in_s=None if turn_at is None else max(0.0, turn_at - now),
+            waits_for=reason,
+            succeeded_at=self._succeeded_at,
+        )
 
     async def _poll_due(self) -> None:
         """Poll what is due, the longest unpolled board first; a pass over all of it is a cycle."""
         good: bool | None = None
         while True:
             await self.work.begin()
-            row, next_at = await self._longest_due()
+            if self._must_probe:
+                await self._probe()
+            row, self._next_at = await self._longest_due()
             if row is not None:
                 health = await self._poll(row)
                 if health is not Health.NEUTRAL:
@@ -131,7 +193,14 @@ class Scraper:
             if self.ladder.must_leave:
                 raise DomainUnavailable(self.domain, self.ladder.tier.value)
             if row is None:
-                await self.work.wait_until(next_at)
+                await self.work.wait_until(self._next_at)
+
+    async def _probe(self) -> None:
+        """Ask for the first page of one board, due or not, because an operator wants to know."""
+        self._must_probe = False
+        rows = await self._boards()
+        if rows:
+            await self._poll(min(rows, key=_due_since), page_cap=1)
 
     async def _look_for_recovery(self) -> None:
         """Make single trials of the tier above, board after board, until enough were good."""
@@ -139,7 +208,10 @@ class Scraper:
         for row in rows:
             await self.parts.cycle.put(_polled(row, self.domain, ok=False, fault=IN_BACKFILL))
         for turn in itertools.count():
-            await self.work.wait_until(self.ladder.trial_at)
+            while self.parts.clock.monotonic() < self.ladder.trial_at:
+                await self.work.wait_until(self.ladder.trial_at)
+            if self.ladder.tier is Tier.RELIABLE:
+                return
             rows = await self._boards()
             if not rows:
                 await self.work.wait_until(self.parts.clock.monotonic() + LOOK_EVERY_S)
@@ -151,11 +223,9 @@ class Scraper:
 
     async def _boards(self) -> list[StoredBoard]:
         now = self.parts.clock.monotonic()
-        return [
-            row
-            for row in await self.parts.active_boards()
-            if row.domain == self.domain and not self.parts.suspects.is_resting(row.id, now)
-        ]
+        rows = [row for row in await self.parts.active_boards() if row.domain == self.domain]
+        self._succeeded_at = max((row.polled_at for row in rows if row.polled_at), default=None)
+        return [row for row in rows if not self.parts.suspects.is_resting(row.id, now)]
 
     async def _longest_due(self) -> tuple[StoredBoard | None, float]:
         """Return the board that is due longest, or None and when to look again."""

@@ -14,7 +14,7 @@ class Work:
 
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _stopping: bool = attrs.field(default=False, init=False)
-    _waiting: bool = attrs.field(default=False, init=False)
+    _wait: trio.CancelScope | None = attrs.field(default=None, init=False)
 
     async def begin(self) -> None:
         """Go on unless a stop was asked for; then no further work begins."""
@@ -23,19 +23,24 @@ class Work:
         await trio.lowlevel.checkpoint()
 
     async def wait_until(self, moment: float) -> None:
-        """Wait until a moment of Trio's clock; a stop ends this and all further work."""
+        """Wait until a moment of Trio's clock or `wake`; a stop ends this and all further work."""
         if self._stopping:
             self.scope.cancel()
-        self._waiting = True
         try:
-            await trio.sleep_until(moment)
+            with trio.CancelScope(deadline=moment) as self._wait:
+                await trio.sleep_forever()
         finally:
-            self._waiting = False
+            self._wait = None
+
+    def wake(self) -> None:
+        """End a wait, so that what it waited for is looked at again; work in hand goes on."""
+        if self._wait is not None:
+            self._wait.cancel()
 
     def stop(self, within_s: float) -> None:
         """End a wait now; give work in hand so many seconds."""
         self._stopping = True
-        if self._waiting:
+        if self._wait is not None:
             self.scope.cancel()
         else:
             self.scope.deadline = min(self.scope.deadline, trio.current_time() + within_s)

@@ -15,10 +15,19 @@ import attrs
 from jobping.core.fingerprint import content_hash, fingerprint
 from jobping.core.ids import BoardId, ExternalId, SourceName
 from jobping.core.posting import PostingDraft, over_stored
+from jobping.core.tenure import Fence
+from jobping.errors import LeaseLost
 from jobping.store.connection import Connection
 from jobping.store.rows import clean, key_of, posting_columns, posting_of
 
 CHUNK = 500  # rows of one statement; throughput grows no further above it (design, section 8)
+
+# Proves that the batch comes from the owner of its domain. KEY SHARE lets renewals through and
+# keeps a claim out until the batch is stored.
+_CHECK_FENCE = """
+SELECT true FROM domain_lease WHERE domain = $1 AND fence = $2 AND expires_at > now()
+FOR KEY SHARE
+"""
 
 # Finds postings whose source digest is stored, and marks them as seen today. Rows that somebody
 # else is marking at this moment are left to them.
@@ -297,8 +306,9 @@ async def store_batch(
     board: BoardId,
     entries: Sequence[Entry],
     news_after: dt.datetime | None,
+    fence: Fence,
 ) -> BatchStored:
-    """Write a batch in one transaction; asyncio side.
+    """Write a batch in one transaction, the fence first; asyncio side.
 
     Everything that waits for a lock comes first and in the order of the keys; what skips locked
     rows comes last.
@@ -306,6 +316,8 @@ async def store_batch(
     merged = _merge(entries)
     written = []
     async with connection.transaction():
+        if not await connection.fetchval(_CHECK_FENCE, fence.domain, fence.number):
+            raise LeaseLost(fence.domain)
         merged = await _completed(connection, merged)
         batch = await _compare(connection, board, merged)
         for chunk in _chunks(batch.writes):

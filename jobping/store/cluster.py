@@ -128,7 +128,7 @@ def make_home(data_dir: Path) -> None:
     """
     home = data_dir.parent
     try:
-        _make_parents(home)
+        make_parents(home)
     except OSError as error:
         raise ConfigError(
             f"Cannot make {home}: {error.strerror}. Choose another place with --state-dir or "
@@ -288,11 +288,11 @@ def _make_private(path: Path, account: Account) -> None:
             os.close(descriptor)
 
 
-def _make_parents(path: Path) -> None:
+def make_parents(path: Path) -> None:
     """Make a directory and its missing ancestors, mode 0755 whatever the umask."""
     if path.is_dir():
         return
-    _make_parents(path.parent)
+    make_parents(path.parent)
     path.mkdir(exist_ok=True)
     path.chmod(0o755)
 
@@ -300,7 +300,7 @@ def _make_parents(path: Path) -> None:
 def _write_access_rules(directory: Path) -> None:
     """Admit the daemon's own user as our role, through the socket, and nobody else."""
     name = own_name().replace('"', '""')
-    _make_parents(directory)
+    make_parents(directory)
     for file, text in (
         ("pg_hba.conf", f"local all {ROLE} peer map=daemon\n"),
         ("pg_ident.conf", f'daemon "{name}" {ROLE}\n'),
@@ -330,7 +330,7 @@ def _make_socket_dir(runtime_dir: Path | None, data_dir: Path, account: Account)
 def _take_socket_dir(path: Path, account: Account) -> bool:
     """Make the directory, or take the one that an earlier start left."""
     try:
-        _make_parents(path.parent)
+        make_parents(path.parent)
         _make_private(path, account)
     except FileExistsError:
         found = path.lstat()

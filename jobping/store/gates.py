@@ -3,19 +3,19 @@
 import attrs
 
 from jobping.core.ids import Domain
+from jobping.core.tenure import Fence
+from jobping.errors import LeaseLost
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
 
 _LOAD = """
 SELECT domain, state::text AS state, tier,
        greatest(0, extract(epoch FROM now() - saved_at))::float8 AS elapsed_s
-FROM domain_gate WHERE $1::text IS NULL OR domain = $1 ORDER BY domain
+FROM domain_gate WHERE state IS NOT NULL AND ($1::text IS NULL OR domain = $1) ORDER BY domain
 """
 
 _SAVE = """
-INSERT INTO domain_gate (domain, state, tier) VALUES ($1, $2, $3)
-ON CONFLICT (domain) DO UPDATE
-    SET state = excluded.state, tier = excluded.tier, saved_at = excluded.saved_at
+UPDATE domain_gate SET state = $3, tier = $4, saved_at = now() WHERE domain = $1 AND fence = $2
 """
 
 
@@ -48,14 +48,15 @@ async def _load(
     )
 
 
-async def _save(connection: Connection, domain: Domain, state: str, tier: str) -> None:
+async def _save(connection: Connection, fence: Fence, state: str, tier: str) -> None:
     """Write the gate of one domain; asyncio side."""
-    await connection.execute(_SAVE, domain, state, tier)
+    if await connection.execute(_SAVE, fence.domain, fence.number, state, tier) == "UPDATE 0":
+        raise LeaseLost(fence.domain)
 
 
 @attrs.define(kw_only=True)
 class Gates:
-    """The saved gates; each domain's actor is the only writer of its row."""
+    """The saved gates; the actor of a domain that holds its lease is the only writer of its row."""
 
     database: Database
 
@@ -64,17 +65,18 @@ class Gates:
         rows = await self.database.run(_load, domain)
         return rows[0][1] if rows else None
 
-    async def save(self, domain: Domain, state: str, tier: str) -> None:
-        """Save a gate.
+    async def save(self, fence: Fence, state: str, tier: str) -> None:
+        """Save the gate of the fence's domain.
 
         Args:
             state: JSON text made by `core.gate.save`.
             tier: `reliable`, `individual` or `backfill`.
 
         Raises:
+            LeaseLost: The domain has another owner by now; nothing was written.
             StoreConflict: The tier has another name.
         """
-        await self.database.run(_save, domain, state, tier)
+        await self.database.run(_save, fence, state, tier)
 
     async def all(self) -> tuple[tuple[Domain, SavedGate], ...]:
         """Return every saved gate, by domain."""

@@ -8,6 +8,7 @@ import attrs
 
 from jobping.core.ids import BoardId, ExternalId, PostingId, SourceName
 from jobping.core.posting import PostingDraft, StoredPosting
+from jobping.core.tenure import Fence
 from jobping.store.batch import BatchStored, Entry, Known, look_up_known, store_batch
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
@@ -83,6 +84,7 @@ class Postings:
         fingerprints: Sequence[bytes | None],
         *,
         news_after: dt.datetime | None,
+        fence: Fence,
     ) -> BatchStored:
         """Insert what is new, update what changed, queue what is news; all of it or nothing.
 
@@ -92,15 +94,17 @@ class Postings:
                 stored posting whose draft has weak fields it is made anew with what is stored.
             fingerprints: The fingerprint of each draft, 32 bytes, or None; the same.
             news_after: New rows are news if posted then or later (aware UTC); None: all are.
+            fence: Of the lease under which the drafts were fetched.
 
         Raises:
+            LeaseLost: The domain has another owner by now.
             StoreConflict: A hash or a fingerprint has another length, or the board is unknown.
         """
         entries = [
             Entry(draft=draft, content_hash=content_hash, fingerprint=fingerprint)
             for draft, content_hash, fingerprint in zip(drafts, hashes, fingerprints, strict=True)
         ]
-        return await self.database.run(store_batch, board, entries, news_after)
+        return await self.database.run(store_batch, board, entries, news_after, fence)
 
     async def search(self, query: str, *, limit: int) -> tuple[StoredPosting, ...]:
         """Return open postings for a query in the style of a web search, best first, then newest.

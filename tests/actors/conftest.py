@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import attrs
 import pytest
 from trio.testing import MockClock
 
@@ -9,6 +10,7 @@ from jobping.store.bridge import Database
 from jobping.tree import Stores
 from tests.actors.rig import Faulty, MovedClock, Rig
 from tests.doubles.asking import open_test_fetcher
+from tests.doubles.leases import HeldGates
 
 
 @pytest.fixture
@@ -22,9 +24,10 @@ async def rig(database: Database) -> AsyncIterator[Rig]:
     """The parts over a real database and a real fetcher."""
     faulty = Faulty(database)
     async with open_test_fetcher() as fetcher:
+        stores = Stores.of(faulty)  # type: ignore[arg-type]  # a double of Database
         yield Rig(
             faulty=faulty,
-            stores=Stores.of(faulty),  # type: ignore[arg-type]  # a double of Database
+            stores=attrs.evolve(stores, gates=HeldGates(database=faulty)),
             fetcher=fetcher,
             clock=MovedClock(),
         )

@@ -13,7 +13,8 @@ import trio
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.ingest import ingest
-from jobping.actors.messages import BoardPolled, ReadDomain, StorePostings
+from jobping.actors.lease import Lease
+from jobping.actors.messages import BoardPolled, ScraperMessage, StorePostings
 from jobping.actors.scraper import ActiveBoards, Parts, Scraper
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
@@ -47,6 +48,7 @@ from supervisors import (
 )
 from supervisors.testing import EventLog, ScriptedActor
 from tests.doubles.fault_server import After, Behaviour, Received
+from tests.doubles.leases import hold, lease_of
 from tests.doubles.postgres import Events
 
 M = TypeVar("M")
@@ -145,12 +147,14 @@ class Rig:
         rules: GateRules = FAST,
         ladder: DomainLadder | None = None,
         work: Work | None = None,
+        lease: Lease | None = None,
         fetcher: Fetcher | None = None,
     ) -> DomainGate:
         return DomainGate(
             domain=Domain(domain),
             rules=rules,
             ladder=ladder or self.ladder(domain),
+            lease=lease or lease_of(domain),
             fetcher=fetcher or self.fetcher,
             gates=self.stores.gates,
             clock=self.clock,
@@ -166,6 +170,7 @@ class Rig:
 
     async def add_board(self, source: Source, slug: str = "acme") -> StoredBoard:
         board = Board(source=source.name, slug=slug, company="Acme")
+        await hold(self.stores.boards.database, source.domain(board))
         return await self.stores.boards.add(board, source.domain(board))
 
     async def board_row(self, slug: str = "acme") -> StoredBoard:
@@ -204,14 +209,15 @@ class Rig:
         *,
         ladder: DomainLadder | None = None,
         rules: GateRules = FAST,
-        mailbox: Mailbox[ReadDomain] | None = None,
-    ) -> ChildSpec[ReadDomain]:
+        mailbox: Mailbox[ScraperMessage] | None = None,
+        lease: Lease | None = None,
+    ) -> ChildSpec[ScraperMessage]:
         """Return a domain's actor as the daemon runs it; the ladder outlives its incarnations."""
         stands = ladder or self.ladder(domain)
 
-        async def scrape(ctx: Context[ReadDomain]) -> None:
+        async def scrape(ctx: Context[ScraperMessage]) -> None:
             work = Work()
-            gate = self.gate(domain, ladder=stands, work=work, rules=rules)
+            gate = self.gate(domain, ladder=stands, work=work, rules=rules, lease=lease)
             scraper = Scraper(
                 domain=Domain(domain), gate=gate, ladder=stands, work=work, parts=parts
             )

@@ -10,7 +10,6 @@ from trio.testing import MockClock
 from jobping.actors.digest import DigestActor
 from jobping.actors.messages import DigestMessage, FirstCycleEnded, MatchesRecorded
 from jobping.core.digest import dedup_key
-from jobping.core.ids import Domain
 from jobping.core.posting import StoredPosting
 from jobping.core.profile import StoredProfile
 from jobping.core.schedule import FIRST, DigestRules
@@ -20,6 +19,7 @@ from jobping.store.digests import ClaimedDigest
 from supervisors import ChildExited, ChildSpec, Context, ExitPolicy, Mailbox, MailboxSpec, Overflow
 from supervisors.testing import EventLog
 from tests.actors.rig import DAY_S, Rig, StayDown, eventually, open_tree
+from tests.doubles.leases import hold
 from tests.store.store_samples import add_news, add_profile, draft, match_of, put, record, sql
 
 EVERY_S = 1_000_000.0
@@ -224,7 +224,8 @@ async def test_digest_marks_the_postings_of_domains_that_cannot_be_reached(
     rig: Rig, tmp_path: Path
 ) -> None:
     await add_matches(rig, "1")
-    await rig.stores.gates.save(Domain("boards.example"), "{}", "backfill")
+    fence = await hold(rig.stores.gates.database, "boards.example")
+    await rig.stores.gates.save(fence, "{}", "backfill")
     async with digesting(rig, FilesDelivery(directory=tmp_path)) as actor:
         await actor.end_first_cycle()
     [text] = texts(tmp_path)

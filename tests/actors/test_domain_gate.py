@@ -34,6 +34,7 @@ from tests.doubles.fault_server import (
     reset,
     respond,
 )
+from tests.doubles.leases import hold
 
 BRITTLE = attrs.evolve(FAST, breaker=BreakerRules(consecutive=2, open_s=300.0))
 UNHEALTHY = respond(b"", status=500)
@@ -192,8 +193,9 @@ async def test_redirect_is_an_answer_and_says_nothing_about_health(rig: Rig) -> 
 async def test_unreadable_saved_state_gives_a_fresh_gate_and_says_so(rig: Rig) -> None:
     states = ['{"format": 99}', "[]", "{}", '"gate"', '{"format": 1, "limiter": 7}']
     fresh = gate_rules.fresh(FAST, Monotonic(0.0), dt.datetime.now(dt.UTC))
+    fence = await hold(rig.stores.gates.database, "boards.example")
     for state in states:
-        await rig.stores.gates.save(Domain("boards.example"), state, "reliable")
+        await rig.stores.gates.save(fence, state, "reliable")
         gate = await rig.loaded_gate("boards.example")
         assert gate.view() == gate_rules.view(fresh, FAST, Monotonic(0.0))
     said = rig.said("gate.reset")

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from jobping.actors.heartbeat import Heartbeat
-from jobping.actors.messages import DomainView, ReadDomains
+from jobping.actors.messages import DomainsView, DomainView, ReadDomains
 from jobping.core import gate as gate_rules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Tier
@@ -46,7 +46,7 @@ async def beating(
             error = answer()
             if error is not None:
                 raise error
-            delivery.reply((VIEW,))
+            delivery.reply(DomainsView(views=(VIEW,)))
 
     async def run(ctx: Context[object]) -> None:
         await Heartbeat(

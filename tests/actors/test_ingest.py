@@ -9,6 +9,7 @@ from jobping.store.postings import BatchStored
 from supervisors import ChildSpec, Mailbox
 from supervisors.testing import EventLog, ScriptedActor
 from tests.actors.rig import Rig, listener, open_tree
+from tests.doubles.leases import fence_of
 from tests.store.store_samples import NOON, draft
 
 
@@ -20,7 +21,9 @@ async def test_ingest_counts_what_it_stored_and_nudges_the_matcher_about_news_on
     matcher = ScriptedActor()
     row = await rig.add_board(GREENHOUSE)
     child = ChildSpec(id="ingest", start=ingest(rig.stores.postings, nudges.ref), mailbox=box)
-    stock = StorePostings(board=row.id, drafts=(draft("1"), draft("2")), news_after=NOON)
+    stock = StorePostings(
+        board=row.id, drafts=(draft("1"), draft("2")), news_after=NOON, fence=fence_of(row.domain)
+    )
     async with open_tree(listener("matcher", nudges, matcher), child):
         counts = await box.ref.ask(stock, within=5)
         assert counts == BatchStored(new=2, changed=0, unchanged=0, duplicate=0, news=0)
@@ -37,7 +40,9 @@ async def test_ingest_refuses_a_batch_that_the_schema_forbids_and_lives_on(rig: 
     nudges: Mailbox[PostingsStored] = Mailbox()
     row = await rig.add_board(GREENHOUSE)
     child = ChildSpec(id="ingest", start=ingest(rig.stores.postings, nudges.ref), mailbox=box)
-    page = StorePostings(board=BoardId(row.id + 1), drafts=(draft("1"),), news_after=None)
+    page = StorePostings(
+        board=BoardId(row.id + 1), drafts=(draft("1"),), news_after=None, fence=fence_of(row.domain)
+    )
     async with open_tree(listener("matcher", nudges), child, hook=log):
         refused = await box.ref.ask(page, within=5)
         assert isinstance(refused, BatchRefused)
@@ -54,7 +59,9 @@ async def test_ingest_says_that_the_store_is_away_and_lives_on(rig: Rig) -> None
     nudges: Mailbox[PostingsStored] = Mailbox()
     row = await rig.add_board(GREENHOUSE)
     child = ChildSpec(id="ingest", start=ingest(rig.stores.postings, nudges.ref), mailbox=box)
-    page = StorePostings(board=row.id, drafts=(draft("1"),), news_after=None)
+    page = StorePostings(
+        board=row.id, drafts=(draft("1"),), news_after=None, fence=fence_of(row.domain)
+    )
     async with open_tree(listener("matcher", nudges), child, hook=log):
         rig.faulty.is_down = True
         assert isinstance(await box.ref.ask(page, within=5), StoreAway)

@@ -20,6 +20,7 @@ from jobping.core.profile import Profile
 from jobping.daemon import Stores, open_stores
 from jobping.settings import load
 from jobping.store.bridge import Dsn
+from tests.doubles.leases import hold
 
 ROOT = Path(__file__).parents[2]
 NOW = dt.datetime.now(dt.UTC)
@@ -66,8 +67,9 @@ async def _fill(titles: tuple[str, ...]) -> None:
         )
         drafts = [draft(number, title) for number, title in enumerate(titles)]
         digests = [item.source_digest for item in drafts]
+        fence = await hold(stores.boards.database, board.domain)
         await stores.postings.store(
-            board.id, drafts, digests, [None] * len(drafts), news_after=None
+            board.id, drafts, digests, [None] * len(drafts), news_after=None, fence=fence
         )
         await _match(stores)
 

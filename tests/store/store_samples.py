@@ -18,6 +18,7 @@ from jobping.store.connection import Connection
 from jobping.store.matches import Matches
 from jobping.store.postings import BatchStored, Postings
 from jobping.store.profiles import Profiles
+from tests.doubles.leases import fence_of, hold
 
 NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 SOURCE = SourceName("greenhouse")
@@ -110,10 +111,12 @@ async def put(
         [content_hash(item) for item in drafts],
         [fingerprint(item) for item in drafts],
         news_after=news_after,
+        fence=fence_of(board.domain),
     )
 
 
 async def add_board(database: Database, slug: str = "acme") -> StoredBoard:
+    await hold(database, "boards.example")
     return await Boards(database=database).add(
         Board(source=SOURCE, slug=slug), Domain("boards.example")
     )

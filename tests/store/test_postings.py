@@ -41,6 +41,7 @@ from jobping.store.batch import Entry, store_batch
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
 from jobping.store.postings import BatchStored, Known, Postings
+from tests.doubles.leases import fence_of
 
 STORED = "SELECT external_id, version, board_id FROM posting ORDER BY external_id"
 
@@ -432,7 +433,7 @@ async def store_and_linger(
     lingering: trio.Event,
 ) -> None:
     async with connection.transaction():
-        await store_batch(connection, board.id, entries(drafts), None)
+        await store_batch(connection, board.id, entries(drafts), None, fence_of(board.domain))
         lingering.set()
         await connection.execute("SELECT pg_sleep(20)")
 
@@ -454,10 +455,22 @@ async def test_batch_that_breaks_a_rule_stores_nothing(database: Database) -> No
     hashes = [content_hash(item) for item in drafts]
     with pytest.raises(StoreConflict, match="posting_content_hash_check"):
         await postings.store(
-            board.id, drafts, [*hashes[:-1], b"short"], [None] * 501, news_after=None
+            board.id,
+            drafts,
+            [*hashes[:-1], b"short"],
+            [None] * 501,
+            news_after=None,
+            fence=fence_of(board.domain),
         )
     with pytest.raises(StoreConflict, match="posting_board_id_fkey"):
-        await postings.store(BoardId(999), drafts[:1], hashes[:1], [None], news_after=None)
+        await postings.store(
+            BoardId(999),
+            drafts[:1],
+            hashes[:1],
+            [None],
+            news_after=None,
+            fence=fence_of(board.domain),
+        )
     assert await postings.count() == 0
 
 
@@ -543,7 +556,9 @@ async def test_draft_comes_back_with_every_field_as_it_was(database: Database) -
     drafts = list(given_drafts.values())
     hashes = [hash_of(item) for item in drafts]
     fingerprints = [fingerprint(item) for item in drafts]
-    await Postings(database=database).store(board.id, drafts, hashes, fingerprints, news_after=None)
+    await Postings(database=database).store(
+        board.id, drafts, hashes, fingerprints, news_after=None, fence=fence_of(board.domain)
+    )
     stored = {
         (posting.draft.source, posting.draft.external_id): posting
         for posting in await everything(database)

@@ -1,0 +1,70 @@
+"""What the control socket is asked, as questions to degradation; the answers as JSON values."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from jobping.actors.messages import (
+    DegradationMessage,
+    DomainView,
+    OrderDomain,
+    OrderRefused,
+    ReadDomains,
+)
+from jobping.core.order import Order
+from supervisors import Ref, SupervisionError
+
+READ_WITHIN_S: Final = 3.0
+ORDER_WITHIN_S: Final = 2.0
+AWAY: Final = {"error": "the daemon starts or stops just now; try again"}
+
+
+@attrs.frozen
+class Operator:
+    """Speaks for the one at the other end of the socket."""
+
+    degradation: Ref[DegradationMessage]
+
+    async def answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer one request: `{"ask": "domains"}`, or an order with its domain."""
+        match request:
+            case {"ask": "domains"}:
+                return await self._read()
+            case {"order": str(word), "domain": str(domain)} if word in set(Order):
+                return await self._order(OrderDomain(domain=domain, order=Order(word)))
+            case _:
+                return {"error": "this daemon does not know that request"}
+
+    async def _read(self) -> Mapping[str, Any]:
+        try:
+            view = await self.degradation.ask(ReadDomains(), within=READ_WITHIN_S)
+        except SupervisionError:
+            return AWAY
+        return {"domains": list(map(record_of, view.views)), "elsewhere": list(view.elsewhere)}
+
+    async def _order(self, order: OrderDomain) -> Mapping[str, Any]:
+        try:
+            answer = await self.degradation.ask(order, within=ORDER_WITHIN_S)
+        except SupervisionError:
+            return AWAY
+        if isinstance(answer, OrderRefused):
+            return {"error": f"{order.domain}: {answer.why}"}
+        return {"domain": record_of(answer)}
+
+
+def record_of(view: DomainView) -> dict[str, Any]:
+    """Return how a domain stands as a JSON value; moments are ISO 8601 in UTC."""
+    gate = view.gate
+    return {
+        "domain": view.domain,
+        "tier": view.tier.value,
+        "breaker": gate.breaker.value,
+        "breaker_cause": gate.breaker_cause or None,
+        "per_hour": round(gate.rate * 3600, 3),
+        "next_in_s": None if view.next_in_s is None else round(view.next_in_s, 1),
+        "waits_for": view.waits_for,
+        "used_today": gate.daily_used,
+        "daily_limit": gate.daily_limit,
+        "succeeded_at": view.succeeded_at.isoformat() if view.succeeded_at else None,
+    }
