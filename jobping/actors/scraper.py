@@ -49,12 +49,6 @@ LOOK_EVERY_S: Final = 60.0  # boards come and go by command; our choice
 DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md section 4
 IN_BACKFILL: Final = "backfill"
 EMPTY: Final = "empty"
-DONE: Final = {
-    Order.HOLD: "domain.held",
-    Order.RELEASE: "domain.released",
-    Order.PROBE: "domain.probed",
-    Order.RESET: "domain.reset",
-}
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
 ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
@@ -95,15 +89,14 @@ class Scraper:
     ladder: DomainLadder
     work: Work
     parts: Parts
+    _next_at: float = attrs.field(default=0.0, init=False)
+    _succeeded_at: dt.datetime | None = attrs.field(default=None, init=False)
+    _must_probe: bool = attrs.field(default=False, init=False)
     _rules: SiteRules = attrs.field(init=False)
 
     @_rules.default
     def _fresh_rules(self) -> SiteRules:
         return SiteRules(gate=self.gate, clock=self.parts.clock, emit=self.parts.emit)
-
-    _next_at: float = attrs.field(default=0.0, init=False)
-    _succeeded_at: dt.datetime | None = attrs.field(default=None, init=False)
-    _must_probe: bool = attrs.field(default=False, init=False)
 
     async def run(self, ctx: Context[ScraperMessage]) -> None:
         """Poll until asked to stop.
@@ -149,12 +142,25 @@ class Scraper:
             refusal = f"could not be stored, so it holds only until a restart: {error}"
         else:
             if refusal is None:
-                self.parts.emit(DONE[order], domain=self.domain)
+                self._say(order)
         if order is Order.PROBE and refusal is None:
             self._must_probe = not self.gate.is_waiting
             self.ladder.probe_now()
         self.work.wake()
         delivery.reply(self._view() if refusal is None else OrderRefused(refusal))
+
+    def _say(self, order: Order) -> None:
+        match order:
+            case Order.HOLD:
+                self.parts.emit("domain.held", domain=self.domain)
+            case Order.RELEASE:
+                self.parts.emit("domain.released", domain=self.domain)
+            case Order.PROBE:
+                self.parts.emit("domain.probed", domain=self.domain)
+            case Order.RESET:
+                self.parts.emit("domain.reset", domain=self.domain)
+            case _:
+                assert_never(order)
 
     def _view(self) -> DomainView:
         now = self.parts.clock.monotonic()
@@ -208,8 +214,8 @@ class Scraper:
         for row in rows:
             await self.parts.cycle.put(_polled(row, self.domain, ok=False, fault=IN_BACKFILL))
         for turn in itertools.count():
-            while self.parts.clock.monotonic() < self.ladder.trial_at:
-                await self.work.wait_until(self.ladder.trial_at)
+            while (trial_at := self.ladder.trial_at) > self.parts.clock.monotonic():
+                await self.work.wait_until(trial_at)
             if self.ladder.tier is Tier.RELIABLE:
                 return
             rows = await self._boards()

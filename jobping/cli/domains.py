@@ -47,7 +47,7 @@ def add(commands: Commands) -> None:
     """Add the commands."""
     listing = commands.add(
         "domains",
-        "how each site stands: tier, breaker, pace, what it waits for",
+        "how each site stands, and what it waits for",
         group="watch and steer",
         details="Answered by the daemon that runs on the state directory; without one, from what"
         " the database holds. A demo is asked by its --state-dir.",
@@ -58,9 +58,9 @@ def add(commands: Commands) -> None:
     listing.set_defaults(command=_list)
     ordering = commands.add(
         "domain",
-        "give an order to one site of the running daemon",
+        "hold, release, probe or reset one site",
         group="watch and steer",
-        usage="NAME hold|release|probe|reset",
+        usage="NAME ORDER",
         details="hold: send nothing until release, also after a restart. release: end the hold."
         " probe: ask once now, without waiting for breaker, trial or schedule. reset: breaker and"
         " tier begin anew. None of them lifts the pace or a wait that the site asked for.",
