@@ -1,7 +1,6 @@
 """Two daemons on one given database: each domain has one, and together they keep its pace."""
 
 import json
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
@@ -22,9 +21,10 @@ from tests.doubles.fault_server import (
     respond,
 )
 
-BOARDS = 6
+BOARDS = 4
 PER_HOUR = 3600
-BURST = 10  # Greenhouse's own, which no setting changes
+BURST = 1  # Greenhouse's own, which no setting changes
+JITTER = 0.2  # of a request, by which arrivals may differ from departures
 TTL_S, LOOK_S = 15.0, 5.0
 OWNERS = "SELECT owner, fence FROM domain_lease"
 
@@ -47,8 +47,8 @@ class Pair:
     async def daemon(self, number: int) -> AsyncIterator[Running]:
         home = self.homes[number]
         boards = "".join(
-            f'[[board]]\nsource = "greenhouse"\nslug = "board-{n}"\n' for n in range(BOARDS)
-        )
+            f'[[board]]\nsource = "greenhouse"\nslug = "board-{n}"\n' for n in range(BOARDS - 1)
+        )  # beside the one that `config` has
         text = config({"greenhouse": self.site.url("")}, rest=boards)
         file = home.write("two.toml", text.replace("36000", f"{PER_HOUR}"))
         async with jobping("run", "--config", file, home=home, environ=self.environ) as running:
@@ -86,11 +86,11 @@ def assert_envelope(moments: Sequence[float]) -> None:
     """Check that no window holds more than burst + rate x time."""
     for first in range(len(moments)):
         for last in range(first, len(moments)):
-            allowed = BURST + PER_HOUR / 3600 * (moments[last] - moments[first]) + 1e-3
+            allowed = BURST + PER_HOUR / 3600 * (moments[last] - moments[first]) + JITTER
             assert last - first + 1 <= allowed, (first, last)
 
 
-async def daily_used(pair: Pair) -> int:
+async def grants(pair: Pair) -> int:
     [row] = await rows(
         "SELECT state->'limiter'->>'grants' AS n FROM domain_gate",
         home=pair.homes[0],
@@ -102,25 +102,23 @@ async def daily_used(pair: Pair) -> int:
 async def test_second_daemon_polls_nothing_while_the_first_lives_and_takes_over_after_a_kill(
     pair: Pair,
 ) -> None:
-    async with pair.daemon(0) as first, pair.daemon(1) as second:
-        await first.wait_for("scraper.polled", count=1)
-        await second.wait_for("daemon.became_ready")
-        holder, other = (first, second) if first.log_of("lease.claimed") else (second, first)
-        await other.wait_for("lease.awaited")
-        await holder.wait_for("scraper.polled", count=BOARDS)
-        assert other.log_of("lease.claimed") == other.log_of("scraper.polled") == []
+    async with pair.daemon(0) as first:
+        await first.wait_for("scraper.polled", count=BOARDS)
+        async with pair.daemon(1) as second:
+            await second.wait_for("lease.awaited")
+            assert second.log_of("lease.claimed") == second.log_of("scraper.polled") == []
 
-        holder.send(SIGKILL)
-        killed_at = trio.current_time()
-        await pair.expire_boards()
-        await other.wait_for("lease.claimed")
-        took_s = trio.current_time() - killed_at
-        await other.wait_for("scraper.polled", count=BOARDS)
-        print(f"taken over {took_s:.1f} s after the kill")
-        assert took_s <= TTL_S + LOOK_S + 1
-        await other.end_by(SIGTERM)
+            first.send(SIGKILL)
+            killed_at = trio.current_time()
+            await pair.expire_boards()
+            await second.wait_for("lease.claimed")
+            took_s = trio.current_time() - killed_at
+            await second.wait_for("scraper.polled", count=BOARDS)
+            print(f"taken over {took_s:.1f} s after the kill")
+            assert took_s <= TTL_S + LOOK_S + 1
+            await second.end_by(SIGTERM)
     assert_envelope(pair.moments)
-    assert await daily_used(pair) == len(pair.moments) == 2 * BOARDS
+    assert await grants(pair) == len(pair.moments) == 2 * BOARDS
     stored = await rows("SELECT count(*) FROM posting", home=pair.homes[0], environ=pair.environ)
     assert stored == [{"count": 3}]
 
@@ -129,24 +127,20 @@ async def test_daemon_that_was_suspended_beyond_its_lease_sends_nothing_when_it_
     pair: Pair,
 ) -> None:
     async with pair.daemon(0) as first:
-        await first.wait_for("scraper.polled", count=BOARDS)
+        await first.wait_for("scraper.polled", count=2)
+        first.send(SIGSTOP)  # it waits for its turn to ask for the third board
         async with pair.daemon(1) as second:
-            await second.wait_for("lease.awaited")
-            first.send(SIGSTOP)
             await second.wait_for("lease.claimed")
-            await pair.expire_boards()  # so that both would poll
-            await second.wait_for("scraper.polled", count=BOARDS)
-            count = len(pair.site.requests)
+            await second.wait_for("scraper.polled", count=BOARDS - 2)
+            count = len(pair.moments)
             first.send(SIGCONT)
             await first.wait_for("lease.lost")
-            await pair.expire_boards()
             await trio.sleep(1)
-            assert len(first.log_of("scraper.polled")) == BOARDS
-            assert len(pair.site.requests) == count
+            assert len(pair.moments) == count
             await first.end_by(SIGTERM)
             await second.end_by(SIGTERM)
     assert_envelope(pair.moments)
-    assert await daily_used(pair) == len(pair.moments)
+    assert 0 <= await grants(pair) - len(pair.moments) <= 1  # the one written and cut off
     assert [row["fence"] for row in await pair.owners()] == [2]
 
 
@@ -173,7 +167,7 @@ async def test_stop_hands_over_at_once_and_a_hold_goes_along(pair: Pair) -> None
             listed = json.loads((await pair.say(1, "domains", "--json")).stdout)
             [record] = listed["domains"]
             assert (record["breaker"], record["waits_for"]) == ("forced_open", "held")
-            assert Counter(request.path for request in pair.site.requests).total() == BOARDS
+            assert len(pair.moments) == BOARDS
             await pair.say(1, "domain", name, "release")
             await second.wait_for("domain.released")
             await second.wait_for("scraper.polled")
