@@ -205,7 +205,10 @@ async def store(
     """Store drafts under the hashes that the product gives them."""
     hashes = [core_fingerprint.content_hash(item) for item in drafts]
     fingerprints = [core_fingerprint.fingerprint(item) for item in drafts]
-    return await postings.store(board.id, drafts, hashes, fingerprints, news_after=None)
+    fence = fence_of(board.domain)
+    return await postings.store(
+        board.id, drafts, hashes, fingerprints, news_after=None, fence=fence
+    )
 
 
 # --- duplicates in a batch, and across boards
