@@ -56,6 +56,7 @@ FIRST_CYCLE_S: Final = 45.0  # so that a first digest is seen within a minute
 REPLACE_EXAMPLE: Final = 'jobping profile add NAME --words "..." --places "..."'
 ANY_AGE_DAYS: Final = 36_500
 DEMO_PACE: Final = Pace(per_hour=36_000.0, burst=5, poll_every_s=20.0)
+DEMO_PER_HOUR: Final = 1_000_000.0  # to all boards together: the world is ours
 DEMO_DIGEST_S: Final = 3600.0
 DEMO_NOTE: Final = (
     f"{DEMO_PACE.per_hour / 3600:g} requests a second and host in the demo, by the same rules;"
@@ -163,7 +164,12 @@ def demo_settings(settings: Settings, world: World) -> Settings:
     """
     return attrs.evolve(
         settings,
-        network=attrs.evolve(settings.network, allow=(ip_network("127.0.0.0/8"),)),
+        network=attrs.evolve(
+            settings.network,
+            allow=(ip_network("127.0.0.0/8"),),
+            requests_per_minute=DEMO_PER_HOUR,
+            requests_per_hour=DEMO_PER_HOUR,
+        ),
         sources=tuple(
             SourceSettings(name=name, base_url=base_url, pace=DEMO_PACE)
             for name, base_url in sorted(world.base_urls.items())

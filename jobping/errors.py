@@ -40,15 +40,23 @@ class Throttled(FetchError):
         status: 429 or 503.
         retry_after: The raw Retry-After fields, in order; `core.throttle` reads them.
         date: The raw Date header, or None.
+        headers: All fields, as in `core.page.Page`.
     """
 
     def __init__(
-        self, url: str, *, status: int, retry_after: tuple[str, ...], date: str | None
+        self,
+        url: str,
+        *,
+        status: int,
+        retry_after: tuple[str, ...],
+        date: str | None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(url, str(status))
         self.status = status
         self.retry_after = retry_after
         self.date = date
+        self.headers = headers
 
 
 class Blocked(FetchError):

@@ -8,7 +8,7 @@ lease), heartbeat, control.
 import math
 import random
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -33,6 +33,7 @@ from jobping.actors.messages import (
 from jobping.actors.observer import observer
 from jobping.actors.operator import Operator
 from jobping.actors.scraper import Parts, Scraper
+from jobping.actors.shared_pace import SharedPace
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
@@ -42,6 +43,7 @@ from jobping.core.gate import GateRules
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules
 from jobping.core.limiter import LimiterRules
+from jobping.core.quota import Quota, Span, strictest
 from jobping.core.robots import Use
 from jobping.core.schedule import PollRules, is_due
 from jobping.delivery import Delivery
@@ -79,6 +81,8 @@ from supervisors import (
 
 M = TypeVar("M")
 
+HOUR_S: Final = 3_600.0
+LONGEST_DAY_H: Final = 25  # where the clocks go back
 DAY_S: Final = 86_400.0
 STORE_STOP_S: Final = 25.0  # the pool's close, then SIGINT to the server, 10 s, SIGQUIT
 DIGEST_STOP_S: Final = 15.0  # a digest in hand is sent and marked
@@ -188,6 +192,7 @@ def _fresh(make: Callable[[], _Actor[M]]) -> ActorFunction[M]:
 def build_tree(materials: Materials) -> Supervisor:
     """Return the root supervisor, not started."""
     boxes = _Mailboxes()
+    shared = _shared_paces(materials)
     children: tuple[AnyChildSpec, ...] = (
         ChildSpec[object](
             id="store",
@@ -212,7 +217,7 @@ def build_tree(materials: Materials) -> Supervisor:
         ChildSpec(id="cycle", start=_fresh(partial(_cycle, materials, boxes)), mailbox=boxes.cycle),
         ChildSpec(
             id="degradation",
-            start=_fresh(partial(_degradation, materials, boxes)),
+            start=_fresh(partial(_degradation, materials, boxes, shared)),
             mailbox=boxes.degradation,
             stop_timeout=DEGRADATION_STOP_S,
         ),
@@ -288,7 +293,34 @@ async def _active_boards(materials: Materials) -> list[StoredBoard]:
     ]
 
 
-def _degradation(materials: Materials, boxes: _Mailboxes) -> Degradation:
+@attrs.frozen(kw_only=True)
+class _SharedPaces:
+    """What the hosts of one source share, and what all domains do."""
+
+    sources: Mapping[SourceName, SharedPace]
+    together: SharedPace
+
+    def of(self, names: Iterable[SourceName]) -> tuple[SharedPace, ...]:
+        """Return those of a domain, in the one order in which everybody asks them."""
+        return (*(self.sources[name] for name in sorted(names)), self.together)
+
+
+def _shared_paces(materials: Materials) -> _SharedPaces:
+    settings, clock = materials.settings, materials.clock
+    network = settings.network
+    return _SharedPaces(
+        sources={
+            name: SharedPace(rules=source_rules(settings.source(name).pace_of(source)), clock=clock)
+            for name, source in materials.sources.items()
+        },
+        together=SharedPace(
+            rules=together_rules(network.requests_per_minute, network.requests_per_hour),
+            clock=clock,
+        ),
+    )
+
+
+def _degradation(materials: Materials, boxes: _Mailboxes, shared: _SharedPaces) -> Degradation:
     return Degradation(
         rules=materials.ladder_rules,
         active_boards=partial(_active_boards, materials),
@@ -299,7 +331,7 @@ def _degradation(materials: Materials, boxes: _Mailboxes) -> Degradation:
         suspects=materials.suspects,
         clock=materials.clock,
         emit=materials.emit_as("degradation"),
-        make_actor=partial(_domain_actor, materials, boxes),
+        make_actor=partial(_domain_actor, materials, boxes, shared),
         hook=observer(materials.emit_as("degradation")),
     )
 
@@ -315,9 +347,8 @@ def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
 
 
 def _domain_actor(
-    materials: Materials, boxes: _Mailboxes, place: Place, sharing: int
+    materials: Materials, boxes: _Mailboxes, shared: _SharedPaces, place: Place
 ) -> ActorFunction[ScraperMessage]:
-    """Return the actor of one domain; `sharing` domains share its sources' hourly figure."""
     emit = materials.emit_as(f"domains/{place.domain}")
     paces = {
         name: materials.settings.source(name).pace_of(materials.sources[name])
@@ -328,7 +359,7 @@ def _domain_actor(
         work = Work()
         gate = DomainGate(
             domain=place.domain,
-            rules=GateRules(limiter=limiter_rules(tuple(paces.values()), sharing)),
+            rules=GateRules(limiter=limiter_rules(tuple(paces.values()))),
             ladder=place.ladder,
             lease=place.lease,
             fetcher=materials.fetcher,
@@ -337,6 +368,7 @@ def _domain_actor(
             emit=emit,
             rng=materials.rng,
             work=work,
+            shared=shared.of(paces),
         )
         parts = Parts(
             sources=materials.sources,
@@ -363,22 +395,38 @@ def _domain_actor(
     return scrape
 
 
-def limiter_rules(paces: Sequence[Pace], sharing: int) -> LimiterRules:
+def limiter_rules(paces: Sequence[Pace]) -> LimiterRules:
     """Return the limiter of a host, one request at a time.
+
+    Every host has a daily quota, so that its day is counted: where no source states one it is what
+    the pace itself allows in the longest day.
 
     Args:
         paces: Those of the sources that are asked there; the strictest figure of each kind holds.
-        sharing: Hosts that share the hourly figure (one host per company of a vendor), so that the
-            sum never exceeds it: design/sources.md section 3.
     """
-    quotas = [pace.daily for pace in paces if pace.daily is not None]
+    per_hour, burst = min(pace.per_hour for pace in paces), min(pace.burst for pace in paces)
+    stated = [quota for pace in paces for quota in pace.quotas]
+    if not any(quota.span is Span.DAY for quota in stated):
+        stated.append(Quota(Span.DAY, math.ceil(per_hour * LONGEST_DAY_H) + burst))
     return LimiterRules(
-        rate=min(pace.per_hour for pace in paces) / 3600.0 / sharing,
-        burst=min(pace.burst for pace in paces),
+        rate=per_hour / HOUR_S,
+        burst=burst,
         min_gap_s=max(pace.min_gap_s for pace in paces),
         concurrency=1,
-        daily=min(quotas, default=None),
+        quotas=strictest(stated),
     )
+
+
+def source_rules(pace: Pace) -> LimiterRules:
+    """Return what the hosts of a source share, so that their sum never exceeds its figures."""
+    return LimiterRules(rate=pace.per_hour / HOUR_S, burst=pace.burst, quotas=pace.quotas)
+
+
+def together_rules(per_minute: float, per_hour: float) -> LimiterRules:
+    """Return what all domains share: any minute and any hour sees at most so many requests."""
+    rate = min(0.99 * min(per_minute / 60, per_hour / HOUR_S), (per_minute - 1) / 60)
+    burst = min(per_minute - 60 * rate, per_hour - HOUR_S * rate)  # what that leaves
+    return LimiterRules(rate=rate, burst=max(1, int(burst)))
 
 
 @attrs.frozen

@@ -134,7 +134,7 @@ def test_readme_lists_the_sources_with_their_pace():
         source.name: (
             source.base_url.removeprefix("https://").replace("{slug}", "SLUG"),
             f"{source.pace.per_hour:g}",
-            str(source.pace.daily or "–"),
+            ", ".join(f"{quota.most} a {quota.span}" for quota in source.pace.quotas) or "–",
             f"{source.pace.poll_every_s / 3600:g} h",
         )
         for source in SOURCES

@@ -5,10 +5,11 @@ import trio
 from trio.testing import MockClock
 
 from jobping.core.limiter import LimiterRules
+from jobping.core.quota import Quota, Span
 from jobping.errors import StoreConflict, StoreUnavailable
 from jobping.sources import SOURCES
 from jobping.sources.source import Pace, Source
-from jobping.tree import RootPolicy, limiter_rules
+from jobping.tree import RootPolicy, limiter_rules, source_rules, together_rules
 from supervisors import (
     ActorError,
     AskTimeout,
@@ -101,25 +102,35 @@ async def test_store_that_gives_up_itself_is_not_waited_out(autojump_clock: Mock
 
 def test_host_that_sources_share_keeps_the_strictest_figure_of_each_kind() -> None:
     paces = [
-        Pace(per_hour=3600, min_gap_s=1, burst=5, daily=24),
+        Pace(per_hour=3600, min_gap_s=1, burst=5, quotas=(Quota(Span.DAY, 24),)),
         Pace(per_hour=36, min_gap_s=30, burst=9),
-        Pace(per_hour=360, min_gap_s=0, burst=3, daily=100),
+        Pace(per_hour=360, min_gap_s=0, burst=3, quotas=(Quota(Span.DAY, 100),)),
     ]
-    assert limiter_rules(paces, 1) == LimiterRules(
-        rate=0.01, burst=3, min_gap_s=30, concurrency=1, daily=24
+    assert limiter_rules(paces) == LimiterRules(
+        rate=0.01, burst=3, min_gap_s=30, concurrency=1, quotas=(Quota(Span.DAY, 24),)
     )
 
 
-def test_host_without_a_quota_has_none() -> None:
-    assert limiter_rules([Pace(per_hour=3600)], 1).daily is None
+def test_day_of_a_host_without_a_quota_is_counted_all_the_same() -> None:
+    rules = limiter_rules([Pace(per_hour=3600, burst=2)])
+    assert rules.quotas == (Quota(Span.DAY, 25 * 3600 + 2),)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-@pytest.mark.parametrize("sharing", [1, 2, 40])
-def test_hosts_of_a_source_never_ask_more_together_than_its_pace(
-    source: Source, sharing: int
-) -> None:
+def test_hosts_of_a_source_share_its_figures(source: Source) -> None:
     pace = source.pace
-    rules = limiter_rules([pace], sharing)
-    assert rules.rate * sharing * 3600 <= pace.per_hour * (1 + 1e-9)
-    assert rules.concurrency == 1
+    assert source_rules(pace) == LimiterRules(
+        rate=pace.per_hour / 3600, burst=pace.burst, quotas=pace.quotas
+    )
+    assert limiter_rules([pace]).concurrency == 1
+
+
+@pytest.mark.parametrize("figures", [(100, 5000), (50, 2000), (100, 200), (20, 1e6), (1e6, 1e6)])
+def test_all_domains_together_keep_both_figures_in_any_minute_and_hour(
+    figures: tuple[float, float],
+) -> None:
+    per_minute, per_hour = figures
+    rules = together_rules(per_minute, per_hour)
+    assert rules.burst + 60 * rules.rate <= per_minute + 1e-6
+    assert rules.burst + 3600 * rules.rate <= per_hour + 1e-6
+    assert rules.rate * 3600 >= 0.9 * min(per_hour, 60 * per_minute)

@@ -85,8 +85,8 @@ class Place:
     mailbox: Mailbox[ScraperMessage]
 
 
-MakeActor = Callable[[Place, int], ActorFunction[ScraperMessage]]
-"""Makes the actor of a domain; the number is that of all domains that share its sources' pace."""
+MakeActor = Callable[[Place], ActorFunction[ScraperMessage]]
+"""Makes the actor of a domain."""
 
 
 @attrs.frozen(kw_only=True)
@@ -230,15 +230,11 @@ class Degradation:
     def _spec_of(self, place: Place) -> ChildSpec[ScraperMessage]:
         return ChildSpec(
             id=place.domain,
-            start=self.make_actor(place, self._sharing(place)),
+            start=self.make_actor(place),
             mailbox=place.mailbox,
             stop_timeout=STOP_WITHIN_S,
             intensity=RESTARTS,
         )
-
-    def _sharing(self, place: Place) -> int:
-        """Count the domains, this one included, that share the hourly figure of its sources."""
-        return sum(bool(place.sources & names) for names in self._sources.values())
 
     async def _follow(
         self,
@@ -255,7 +251,6 @@ class Degradation:
 
     async def _adapt(self, supervisor: Supervisor) -> None:
         """Bring the actors in step with boards and leases."""
-        before = {place.domain: self._terms(place) for place in self._places.values()}
         await self._look_for_boards()
         for domain, place in sorted(self._places.items()):
             if domain not in self._sources or self._keeper.held.get(domain) is not place.lease:
@@ -264,19 +259,16 @@ class Degradation:
         await self._keeper.release(self._keeper.held.keys() - self._sources.keys())
         await self._keeper.claim()
         changed: list[Place] = []
-        for place in tuple(self._places.values()):  # before new ones ask at the old pace
-            anew = attrs.evolve(place, sources=self._sources[place.domain])
-            if self._terms(anew) != before[place.domain]:
+        for place in tuple(self._places.values()):
+            sources = self._sources[place.domain]
+            if sources != place.sources:  # another pace may hold
                 await self._end(supervisor, place.domain)
-                anew = attrs.evolve(anew, mailbox=Mailbox(MailboxSpec(capacity=ASKS_WAITING)))
+                mailbox = Mailbox[ScraperMessage](MailboxSpec(capacity=ASKS_WAITING))
+                anew = attrs.evolve(place, sources=sources, mailbox=mailbox)
                 self._places[place.domain] = anew
                 changed.append(anew)
         for place in (*changed, *await self._give_places()):
             await self._begin(supervisor, place)
-
-    def _terms(self, place: Place) -> tuple[frozenset[SourceName], int]:
-        """Return what the actor of a place was made with."""
-        return place.sources, self._sharing(place)
 
     async def _begin(self, supervisor: Supervisor, place: Place) -> None:
         try:

@@ -5,11 +5,11 @@ request leaves, so that neither a restart nor a second daemon makes the domain s
 pace.
 """
 
-import datetime as dt
 import enum
 import math
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final, TypeVar, assert_never
 
 import attrs
@@ -17,18 +17,28 @@ import trio
 
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.lease import Lease
+from jobping.actors.shared_pace import SharedPace, turns
 from jobping.actors.work import Work
 from jobping.clock import Clock
-from jobping.core import breaker, gate, limiter
+from jobping.core import gate
 from jobping.core.addresses import domain_of
 from jobping.core.breaker import Phase
-from jobping.core.gate import GateRules, GateState, GateView, Reason, Transition
+from jobping.core.gate import GateRules, GateState, GateView, Reason, Transitions
 from jobping.core.ids import Domain, Monotonic
-from jobping.core.nanos import to_ns
-from jobping.core.order import Order
+from jobping.core.limiter import Grant
+from jobping.core.order import Order, ordered
 from jobping.core.outcome import Aside, Neutral, Outcome, outcome_of
 from jobping.core.page import Page, PageRequest, Redirected
-from jobping.errors import Blocked, FetchError, MalformedPage, Unavailable, Unreached
+from jobping.core.retry import Attempted
+from jobping.core.throttle import NO_HINTS, Hints, moved_hints, read_hints, retry_after_s
+from jobping.errors import (
+    Blocked,
+    FetchError,
+    MalformedPage,
+    Throttled,
+    Unavailable,
+    Unreached,
+)
 from jobping.events import Emit
 from jobping.fetch import Exchange, Fetcher
 from jobping.store.gates import Gates
@@ -37,6 +47,7 @@ R = TypeVar("R")
 
 EXCHANGE_WITHIN_S: Final = 30.0  # design/gate.md section 9
 ROBOTS_WITHIN_S: Final = 10.0  # most that a robots.txt delays the poll behind it; our choice
+RETRY_WITHIN_S: Final = 30.0  # after it the board is due again in minutes anyhow; our choice
 HELD: Final = "held"
 SAVE_WITHIN_S: Final = 2.0  # what the site asked for is stored, also while a stop cuts the poll off
 
@@ -60,6 +71,7 @@ class DomainGate:
 
     Attributes:
         lease: Under which it sends.
+        shared: Paces that this domain shares with others, in the order in which all ask them.
         waited_s: Seconds spent waiting for a turn since `take_waited` was last asked.
         is_waiting: A request waits for its turn now.
     """
@@ -74,18 +86,31 @@ class DomainGate:
     emit: Emit
     rng: random.Random
     work: Work
+    shared: tuple[SharedPace, ...] = ()
     waited_s: float = attrs.field(default=0.0, init=False)
     is_waiting: bool = attrs.field(default=False, init=False)
     _state: GateState = attrs.field(init=False)
     _saving: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+    _planned: int = attrs.field(default=0, init=False)
 
     def view(self) -> GateView:
         """Return the gate's figures as they are now."""
-        return gate.view(self._state, self.rules, self.clock.monotonic())
+        return gate.view(self._state, self.rules, self.clock.monotonic(), self.clock.utcnow())
+
+    def plan(self) -> Monotonic:
+        """Return when the next poll may begin so that no quota ends before its window."""
+        now, utcnow = self.clock.monotonic(), self.clock.utcnow()
+        requests = max(1, self._state.limiter.grants - self._planned)
+        return gate.spread_until(self._state, self.rules, now, utcnow, requests)
+
+    def begin_poll(self) -> None:
+        """Count the requests from here on as those of one poll; `plan` spreads by them."""
+        self._planned = self._state.limiter.grants
 
     def turn(self) -> tuple[Monotonic | None, str | None]:
         """Return when the next request may go, None if that is not known, and what it waits for."""
-        return turn_of(self._state, self.rules, self.clock.monotonic(), self.clock.utcnow())
+        wait_s, reason = turn_of(self.view())
+        return None if wait_s is None else Monotonic(self.clock.monotonic() + wait_s), reason
 
     async def load(self) -> None:
         """Take up the saved state, and store the ladder's tier before anything else.
@@ -93,14 +118,15 @@ class DomainGate:
         Raises:
             StoreError: The row cannot be read or written.
         """
-        now, utcnow = self.clock.monotonic(), self.clock.utcnow()
+        now = self.clock.monotonic()
         saved = await self.gates.load(self.domain)
-        self._state = gate.fresh(self.rules, now, utcnow)
+        self._state = gate.fresh(self.rules, now)
         if saved is not None:
             try:
-                self._state = gate.load(saved.state, self.rules, now, utcnow, saved.elapsed_s)
+                self._state = gate.load(saved.state, self.rules, now, saved.elapsed_s)
             except ValueError as error:
                 self.emit("gate.reset", domain=self.domain, why=str(error))
+        self.begin_poll()
         if saved is None or saved.tier != self.ladder.tier:
             await self.save()
 
@@ -111,7 +137,7 @@ class DomainGate:
             LeaseLost: The domain has another owner by now.
         """
         async with self._saving:
-            state = gate.save(self._state, self.clock.monotonic(), self.clock.utcnow())
+            state = gate.save(self._state, self.rules, self.clock.monotonic())
             await self.gates.save(self.lease.fence, state, self.ladder.tier.value)
 
     async def obey(self, order: Order) -> str | None:
@@ -123,10 +149,10 @@ class DomainGate:
         Raises:
             StoreError: It holds, but only until the next restart.
         """
-        after = ordered(self._state, order, self.clock.monotonic())
+        after = ordered(self._state, self.rules, order, self.clock.monotonic())
         if isinstance(after, str):
             return after
-        self._state = after
+        self._keep(*after)
         await self.save()
         return None
 
@@ -138,7 +164,7 @@ class DomainGate:
         hosts: frozenset[Domain],
         purpose: Purpose = Purpose.BOARD,
     ) -> R | Redirected:
-        """Send one request when its turn has come, and read the answer.
+        """Send one request when its turn has come, again where that may help, and read the answer.
 
         Args:
             read: Reads the page; its MalformedPage counts against the domain like a broken answer.
@@ -153,60 +179,104 @@ class DomainGate:
             LeaseLost: The domain has another owner by now; nothing was sent.
             StoreError: The row could not be written; nothing was sent.
         """
+        began, attempt = self.clock.monotonic(), 1
+        id = f"{self.rng.getrandbits(64):016x}"
+        while True:
+            sent = _Asked(_numbered(request, id, attempt), hosts, purpose)
+            try:
+                return await self._attempt(sent, read, attempt)
+            except (Unavailable, Throttled) as error:
+                if purpose is Purpose.ROBOTS:
+                    raise  # the next poll asks again
+                left_s = began + RETRY_WITHIN_S - self.clock.monotonic()
+                delay_s = self._retry_in_s(request, error, attempt, left_s)
+                if delay_s is None:
+                    raise
+            attempt += 1
+            await self.work.wait_until(self.clock.monotonic() + delay_s)
+
+    def _retry_in_s(
+        self, request: PageRequest, error: Unavailable | Throttled, attempt: int, left_s: float
+    ) -> float | None:
+        attempted = Attempted(
+            method=request.method,
+            attempts=attempt,
+            status=error.status,
+            after_s=_after_s(error, self.clock),
+            left_s=left_s,
+            is_read=request.is_read,
+        )
+        now = self.clock.monotonic()
+        self._state, answer = gate.may_retry(self._state, self.rules, attempted, self.rng, now)
+        return answer if isinstance(answer, float) else None
+
+    async def _attempt(
+        self, sent: "_Asked", read: Callable[[Page], Awaitable[R]], attempt: int
+    ) -> R | Redirected:
+        """Send the request once, with its own grant and permit."""
         while True:
             await self.work.begin()
+            began = self.clock.monotonic()
             self.is_waiting = True
             await self._wait_for_turn()
-            self.is_waiting = False
-            async with self.fetcher.exchange(request, hosts=hosts) as exchange:
-                permit = self._admit(purpose)
-                if permit is not None:
-                    return await self._run(permit, exchange, _Asked(request, hosts, purpose), read)
+            async with AsyncExitStack() as place:
+                async with turns(self.shared, self.work):
+                    self.is_waiting = False
+                    self.waited_s += self.clock.monotonic() - began
+                    exchange = await place.enter_async_context(
+                        self.fetcher.exchange(sent.request, hosts=sent.hosts)
+                    )
+                    sending = self._admit(sent, attempt)
+                if sending is not None:
+                    return await self._run(sending, exchange, sent, read)
 
     async def _wait_for_turn(self) -> None:
         """Wait outside the fetcher's places until the gate would admit; keeps no permit."""
-        began = self.clock.monotonic()
         while True:  # noqa: ASYNC913  every path waits or leaves
             now = self.clock.monotonic()
             state, decision = gate.admit(self._state, self.rules, now, self.clock.utcnow())
             match decision:
                 case gate.Admit():
-                    self.waited_s += now - began
                     return
                 case gate.Wait(until=until):
-                    self._keep(state, decision.transitions)
-                    await self.work.wait_until(until)
-                case gate.Refuse(reason=Reason.BREAKER):  # an operator holds it
-                    self._keep(state, decision.transitions)
-                    await self.work.wait_until(math.inf)
+                    pass
+                case gate.Refuse(reason=Reason.BREAKER):
+                    until = Monotonic(math.inf)  # an operator holds it, and wakes us
                 case gate.Refuse(reason=reason):
                     raise ValueError(f"{self.domain}: the gate refuses for good: {reason}")
                 case _:
                     assert_never(decision)
+            self._keep(state, decision.transitions)
+            await self.work.wait_until(until)
 
-    def _admit(self, purpose: Purpose) -> gate.Permit | None:
+    def _admit(self, asked: "_Asked", attempt: int) -> "_Sending | None":
         now, utcnow = self.clock.monotonic(), self.clock.utcnow()
         state, decision = gate.admit(self._state, self.rules, now, utcnow)
-        if purpose is Purpose.ROBOTS and isinstance(decision, gate.Admit):
+        if asked.purpose is Purpose.ROBOTS and isinstance(decision, gate.Admit):
             state, decision = gate.spare(self._state, state, decision, ROBOTS_WITHIN_S)
         self._keep(state, decision.transitions)
-        return decision.permit if isinstance(decision, gate.Admit) else None
+        if not isinstance(decision, gate.Admit):
+            return None
+        grants = tuple(pace.take() for pace in self.shared)
+        return _Sending(permit=decision.permit, shared=grants, attempt=attempt)
 
     async def _run(
         self,
-        permit: gate.Permit,
+        sending: "_Sending",
         exchange: Exchange,
         asked: "_Asked",
         read: Callable[[Page], Awaitable[R]],
     ) -> R | Redirected:
         began = self.clock.monotonic()
         outcome: Outcome = Neutral(Aside.CANCELLED)
+        hints = NO_HINTS
         failed: FetchError | MalformedPage | None = None
         result: R | Redirected
         try:
             await self.save()
             self.lease.check()
             answer = await _run_within(exchange, asked.request.url, EXCHANGE_WITHIN_S)
+            hints = _hints_of(answer, self.clock)
             if isinstance(answer, Redirected):
                 asked.check(answer)
                 result, outcome = answer, Neutral(Aside.IGNORED)
@@ -217,8 +287,10 @@ class DomainGate:
             failed, outcome = error, self._judge(error, None, began)
             if asked.purpose is Purpose.ROBOTS and isinstance(error, Blocked):
                 outcome = Neutral(Aside.IGNORED)
+            if isinstance(error, Throttled):
+                hints = read_hints(error.headers, self.clock.utcnow())
         finally:
-            urgent = self._end(permit, outcome, sent=exchange.sent)
+            urgent = self._end(sending, outcome, hints, sent=exchange.sent)
         if urgent:
             with trio.move_on_after(SAVE_WITHIN_S, shield=True):
                 await self.save()
@@ -237,19 +309,29 @@ class DomainGate:
             succeeded_before=self._state.succeeded,
         )
 
-    def _end(self, permit: gate.Permit, outcome: Outcome, *, sent: bool) -> bool:
+    def _end(self, sending: "_Sending", outcome: Outcome, hints: Hints, *, sent: bool) -> bool:
         """End the permit exactly once, without awaiting; say whether the row must follow now."""
-        now, utcnow = self.clock.monotonic(), self.clock.utcnow()
-        if isinstance(outcome, Neutral) and not sent:
-            self._state = gate.take_back(self._state, self.rules, permit, now, utcnow)
+        is_sent = sent or not isinstance(outcome, Neutral)
+        for pace, grant in zip(self.shared, sending.shared, strict=True):
+            pace.end(grant, sent=is_sent)
+        if not is_sent:
+            self._state = gate.take_back(self._state, self.rules, sending.permit)
             return False
+        now, attempt = self.clock.monotonic(), sending.attempt
         state, transitions = gate.record(
-            self._state, self.rules, permit, outcome, now, utcnow, self.rng
+            self._state,
+            self.rules,
+            sending.permit,
+            outcome,
+            now,
+            self.rng,
+            hints=hints,
+            attempt=attempt,
         )
         self._keep(state, transitions)
         return bool(transitions)
 
-    def _keep(self, state: GateState, transitions: tuple[Transition, ...]) -> None:
+    def _keep(self, state: GateState, transitions: Transitions) -> None:
         self._state = state
         for transition in transitions:
             fields = attrs.asdict(transition)
@@ -258,9 +340,7 @@ class DomainGate:
 
     def raise_gap(self, gap_s: float) -> None:
         """Keep at least so many seconds between two requests; a smaller value changes nothing."""
-        self._state = attrs.evolve(
-            self._state, limiter=limiter.raise_gap(self._state.limiter, gap_s)
-        )
+        self._state = gate.raise_gap(self._state, gap_s)
 
     async def rest(self) -> None:
         """Close the domain's connection; nothing is due soon."""
@@ -270,6 +350,13 @@ class DomainGate:
         """Return the seconds waited for turns since the last call."""
         waited_s, self.waited_s = self.waited_s, 0.0
         return waited_s
+
+
+def turn_of(view: GateView) -> tuple[float | None, str | None]:
+    """Return the seconds to the next request, None if not known, and what it waits for."""
+    if view.breaker is Phase.FORCED_OPEN:
+        return None, HELD
+    return view.wait_s, None if view.waits_for is None else view.waits_for.value
 
 
 @attrs.frozen
@@ -294,45 +381,28 @@ async def _run_within(exchange: Exchange, url: str, seconds: float) -> Page | Re
         raise Unavailable(url.partition("?")[0], Unreached.TIMEOUT) from None
 
 
-def turn_of(
-    state: GateState, rules: GateRules, now: Monotonic, utcnow: dt.datetime
-) -> tuple[Monotonic | None, str | None]:
-    """Return when the next request may go, None if that is not known, and what it waits for."""
-    _, decision = gate.admit(state, rules, now, utcnow)
-    match decision:
-        case gate.Admit():
-            return now, None
-        case gate.Wait(until=until, reason=reason):
-            return until, reason.value
-        case gate.Refuse(reason=Reason.BREAKER) if state.breaker.phase is Phase.FORCED_OPEN:
-            return None, HELD
-        case gate.Refuse(reason=reason):
-            return None, reason.value
-        case _:
-            assert_never(decision)
+@attrs.frozen(kw_only=True)
+class _Sending:
+    """What ends with one request: its permit, and its grants of the shared paces."""
+
+    permit: gate.Permit
+    shared: tuple[Grant, ...]
+    attempt: int
 
 
-def ordered(state: GateState, order: Order, now: Monotonic) -> GateState | str:
-    """Return the gate as an operator wants it, or why that cannot be.
+def _numbered(request: PageRequest, id: str, attempt: int) -> PageRequest:
+    """Let the site's log tell our retries from our requests."""
+    fields = (("X-Request-Id", id), ("X-Attempt", str(attempt)))
+    return attrs.evolve(request, headers=(*request.headers, *fields))
 
-    The pace and a wait that the site asked for stay as they are.
-    """
-    is_held = state.breaker.phase is Phase.FORCED_OPEN
-    match order:
-        case Order.HOLD if is_held:
-            return "is held already"
-        case Order.HOLD:
-            after = breaker.force_open(state.breaker, now)
-        case Order.RELEASE if not is_held:
-            return "is not held"
-        case Order.PROBE if is_held:
-            return "is held; release it first"
-        case Order.PROBE if state.breaker.phase is Phase.OPEN:
-            after = attrs.evolve(state.breaker, until_ns=to_ns(now))
-        case Order.PROBE:
-            return state
-        case Order.RELEASE | Order.RESET:
-            after = breaker.reset(state.breaker, now)
-        case _:
-            assert_never(order)
-    return attrs.evolve(state, breaker=after)
+
+def _hints_of(answer: Page | Redirected, clock: Clock) -> Hints:
+    if isinstance(answer, Page):
+        return read_hints(answer.headers, clock.utcnow())
+    return moved_hints(answer.headers, clock.utcnow()) if answer.permanent else NO_HINTS
+
+
+def _after_s(error: Unavailable | Throttled, clock: Clock) -> float | None:
+    if isinstance(error, Unavailable):
+        return None
+    return retry_after_s(error.retry_after, error.date, clock.utcnow())

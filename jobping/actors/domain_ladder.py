@@ -54,7 +54,7 @@ class DomainLadder:
         """Take what the gate did."""
         now = self.clock.monotonic()
         match transition:
-            case gate.Opened(until_s=until_s) if until_s > self.rules.long_block_s:
+            case gate.Opened(until_s=s) | gate.Blocked(until_s=s) if s > self.rules.long_block_s:
                 self._move(*ladder.demote(self._state, self.rules, now, DemotionCause.LONG_BLOCK))
             case gate.Opened():
                 self._move(*ladder.on_opened(self._state, self.rules, now))
@@ -68,7 +68,7 @@ class DomainLadder:
                     refusals=transition.refusals,
                 )
                 self._move(*step)
-            case gate.HalfOpened() | gate.Closed() | gate.Exhausted():
+            case _:
                 pass
 
     def note_trial(self, *, good: bool) -> Promoted | None:

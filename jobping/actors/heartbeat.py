@@ -68,6 +68,10 @@ def _short(view: DomainView) -> dict[str, object]:
         "breaker": gate.breaker.value,
         "grants": gate.grants,
         "refusals": gate.refusals,
+        "rate": round(gate.rate, 4),
+        "ceiling": gate.ceiling,
         "daily_used": gate.daily_used,
+        "retry_budget": gate.retry_budget,
+        "waits_for": gate.waits_for,
         "blocked_s": round(gate.blocked_s),
     }

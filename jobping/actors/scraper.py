@@ -239,7 +239,10 @@ class Scraper:
         rows = await self._boards()
         due = [row for row in rows if is_due(row.next_due_at, utcnow)]
         if due:
-            return min(due, key=_due_since), now
+            planned = self.gate.plan()
+            if planned <= now:
+                return min(due, key=_due_since), now
+            return None, min(planned, now + LOOK_EVERY_S)
         waits = [(row.next_due_at - utcnow).total_seconds() for row in rows if row.next_due_at]
         return None, now + min([LOOK_EVERY_S, *waits])
 

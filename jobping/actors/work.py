@@ -1,5 +1,8 @@
 """Work in hand that a stop lets end, with waits that a stop ends at once."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import attrs
 import trio
 
@@ -24,11 +27,15 @@ class Work:
 
     async def wait_until(self, moment: float) -> None:
         """Wait until a moment of Trio's clock or `wake`; a stop ends this and all further work."""
+        await self.wait_for(partial(trio.sleep_until, moment))
+
+    async def wait_for(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Wait for something else, or `wake`; a stop ends this and all further work."""
         if self._stopping:
             self.scope.cancel()
         try:
-            with trio.CancelScope(deadline=moment) as self._wait:
-                await trio.sleep_forever()
+            with trio.CancelScope() as self._wait:
+                await wait()
         finally:
             self._wait = None
 

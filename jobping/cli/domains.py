@@ -171,25 +171,25 @@ def _stored_view(
 
     own = [row for row in rows if row.domain == domain]
     names = {row.board.source for row in own}
-    sharing = len({row.domain for row in rows if row.board.source in names})
     paces = [settings.source(name).pace_of(known_source(name)) for name in sorted(names)]
-    rules = gate.GateRules(limiter=limiter_rules(paces, sharing))
+    rules = gate.GateRules(limiter=limiter_rules(paces))
     now, utcnow = Monotonic(0.0), Clock().utcnow()
     try:
-        state = gate.load(saved.state, rules, now, utcnow, saved.elapsed_s)
+        state = gate.load(saved.state, rules, now, saved.elapsed_s)
     except ValueError:  # the daemon will say so and begin anew
-        state = gate.fresh(rules, now, utcnow)
-    turn_at, reason = turn_of(state, rules, now, utcnow)
+        state = gate.fresh(rules, now)
+    view = gate.view(state, rules, now, utcnow)
+    next_in_s, reason = turn_of(view)
     due_in = min(
         ((row.next_due_at - utcnow).total_seconds() for row in own if row.next_due_at), default=0.0
     )
-    if turn_at is not None and due_in > max(turn_at, now):
-        turn_at, reason = Monotonic(due_in), "schedule"
+    if next_in_s is not None and due_in > next_in_s:
+        next_in_s, reason = due_in, "schedule"
     return DomainView(
         domain=domain,
         tier=Tier(saved.tier),
-        gate=gate.view(state, rules, now),
-        next_in_s=turn_at,
+        gate=view,
+        next_in_s=next_in_s,
         waits_for=reason,
         succeeded_at=max((row.polled_at for row in own if row.polled_at), default=None),
     )

@@ -79,7 +79,7 @@ def _as_json(source: Source, settings: Settings) -> dict[str, object]:
         "per_hour": pace.per_hour,
         "min_gap_s": pace.min_gap_s,
         "burst": pace.burst,
-        "daily": pace.daily,
+        "quotas": {quota.span.value: quota.most for quota in pace.quotas},
         "poll_every_s": pace.poll_every_s,
         "credit": source.terms.credit,
         "terms": source.terms.note,

@@ -393,6 +393,11 @@ def disable(state: Breaker, now: Monotonic) -> Breaker:
     return _enter(state, Phase.DISABLED, to_ns(now))
 
 
+def expire(state: Breaker, now: Monotonic) -> Breaker:
+    """Make an open breaker half-open now: the next request is its probe."""
+    return _enter(state, Phase.HALF_OPEN, to_ns(now)) if state.phase is Phase.OPEN else state
+
+
 def reset(state: Breaker, now: Monotonic) -> Breaker:
     """Return to closed from any state; open times start anew."""
     return attrs.evolve(_enter(state, Phase.CLOSED, to_ns(now)), attempts=0)

@@ -1,160 +1,98 @@
-"""One domain's decision: limiter and breaker put together.
+"""One domain's decision: limiter, pace, breaker and retry budget put together.
 
-A request goes only if both let it go, and only then are both new states kept: no probe of a
-half-open breaker is out while the limiter says wait.
+A request goes only if limiter and breaker both let it go, and only then are both new states kept:
+no probe of a half-open breaker is out while the limiter says wait. The values stand in
+`gate_state`, their form in a row in `gate_text`.
 """
 
 import datetime as dt
-import enum
-import json
+import math
 import random
-from typing import ClassVar, Final
 
 import attrs
 
-from jobping.core import breaker, limiter
-from jobping.core.breaker import Breaker, BreakerRules, Phase, Results
+from jobping.core import breaker, limiter, pace, quota, retry
+from jobping.core.breaker import Breaker, Phase
+from jobping.core.gate_state import (
+    Admit,
+    Blocked,
+    Closed,
+    Disabled,
+    Exhausted,
+    GateRules,
+    GateState,
+    GateView,
+    HalfOpened,
+    Held,
+    Opened,
+    PaceCut,
+    PaceRaised,
+    Permit,
+    QuotaView,
+    Reason,
+    Refuse,
+    Throttled,
+    Transition,
+    Transitions,
+    Wait,
+)
+from jobping.core.gate_text import load, save
 from jobping.core.ids import Monotonic
 from jobping.core.limiter import Limiter, LimiterRules
-from jobping.core.nanos import to_ns
+from jobping.core.nanos import to_ns, to_s
 from jobping.core.outcome import Failed, Limited, Ok, Outcome
+from jobping.core.pace import Cut, Pace
+from jobping.core.retry import Attempted, NoRetry
+from jobping.core.throttle import NO_HINTS, Hints
 
-FORMAT: Final = 1
-
-
-class Reason(enum.StrEnum):
-    """Why a request does not go now."""
-
-    IMPOSSIBLE = "impossible"
-    DAILY = "daily"
-    BUSY = "busy"
-    BLOCKED = "blocked"
-    RATE = "rate"
-    MIN_GAP = "min_gap"
-    BREAKER = "breaker"
-
-
-@attrs.frozen(kw_only=True)
-class GateRules:
-    """The rules of one domain's gate."""
-
-    limiter: LimiterRules
-    breaker: BreakerRules = breaker.DAEMON
-
-
-@attrs.frozen
-class GateState:
-    """The state of one domain's gate.
-
-    Attributes:
-        succeeded: The domain has answered well before, so that a 403 means a ban.
-    """
-
-    limiter: Limiter
-    breaker: Breaker
-    succeeded: bool = False
-
-
-@attrs.frozen
-class Permit:
-    """Leave to send one request; ends with exactly one `record` or `take_back`."""
-
-    grant: limiter.Grant
-    breaker: breaker.Permit
-
-
-@attrs.frozen(kw_only=True)
-class Opened:
-    """The breaker opened for `until_s` seconds after `failures` failures in its window."""
-
-    event: ClassVar[str] = "breaker.opened"
-    failures: int
-    until_s: float
-    cause: str
+__all__ = [
+    "Admit",
+    "Blocked",
+    "Closed",
+    "Disabled",
+    "Exhausted",
+    "GateRules",
+    "GateState",
+    "GateView",
+    "HalfOpened",
+    "Held",
+    "Opened",
+    "PaceCut",
+    "PaceRaised",
+    "Permit",
+    "QuotaView",
+    "Reason",
+    "Refuse",
+    "Throttled",
+    "Transition",
+    "Transitions",
+    "Wait",
+    "admit",
+    "disable",
+    "fresh",
+    "hold",
+    "load",
+    "may_retry",
+    "probe_now",
+    "raise_gap",
+    "record",
+    "release",
+    "reset",
+    "save",
+    "spread_until",
+    "take_back",
+    "view",
+]
 
 
-@attrs.frozen
-class HalfOpened:
-    """The breaker lets probes through."""
-
-    event: ClassVar[str] = "breaker.half_opened"
-
-
-@attrs.frozen
-class Closed:
-    """The breaker closed: the domain is well again."""
-
-    event: ClassVar[str] = "breaker.closed"
-
-
-@attrs.frozen(kw_only=True)
-class Throttled:
-    """The site refused; nothing goes for `retry_after_s` seconds."""
-
-    event: ClassVar[str] = "limiter.throttled"
-    retry_after_s: float
-    clamped: bool
-    refusals: int
-
-
-@attrs.frozen(kw_only=True)
-class Exhausted:
-    """The grant just given was the last of the day, which ends in `until_s` seconds."""
-
-    event: ClassVar[str] = "limiter.exhausted"
-    until_s: float
-
-
-Transition = Opened | HalfOpened | Closed | Throttled | Exhausted
-
-
-@attrs.frozen
-class Admit:
-    """Send now."""
-
-    permit: Permit
-    transitions: tuple[Transition, ...] = ()
-
-
-@attrs.frozen
-class Wait:
-    """Ask again at that moment."""
-
-    until: Monotonic
-    reason: Reason
-    transitions: tuple[Transition, ...] = ()
-
-
-@attrs.frozen
-class Refuse:
-    """No moment is known: never, or at the next release, or when the operator lets go."""
-
-    reason: Reason
-    transitions: tuple[Transition, ...] = ()
-
-
-@attrs.frozen(kw_only=True)
-class GateView:
-    """A gate for people and logs; durations in seconds from now."""
-
-    breaker: Phase
-    breaker_cause: str
-    retry_in_s: float
-    blocked_s: float
-    rate: float
-    grants: int
-    in_flight: int
-    daily_used: int
-    daily_limit: int | None
-    refusals: int
-    opened: int
-    rejected: int
-
-
-def fresh(rules: GateRules, now: Monotonic, utcnow: dt.datetime) -> GateState:
+def fresh(rules: GateRules, now: Monotonic) -> GateState:
     """Return the gate of a domain that was never asked."""
-    del utcnow  # the quota's day begins with the first request
-    return GateState(limiter.fresh(rules.limiter, now), breaker.fresh(now))
+    return GateState(
+        limiter.fresh(rules.limiter, now),
+        breaker.fresh(now),
+        pace.fresh(rules.limiter.rate, rules.pace),
+        retry.fresh(rules.retry),
+    )
 
 
 def admit(
@@ -163,25 +101,24 @@ def admit(
     """Decide about one request.
 
     Args:
-        utcnow: Wall clock, aware UTC, for the daily quota only.
+        utcnow: Wall clock, aware UTC, for the quotas only.
 
     Returns:
         The state to keep, and the decision with the transitions that it made.
     """
-    seen = GateState(
-        state.limiter, breaker.look(state.breaker, rules.breaker, now), state.succeeded
-    )
-    breaker_after, permit = breaker.admit(seen.breaker, rules.breaker, now)
+    looked = breaker.look(state.breaker, rules.breaker, now)
+    judged, permit = breaker.admit(looked, rules.breaker, now)
     if isinstance(permit, breaker.Denial):
-        denied = GateState(seen.limiter, breaker_after, seen.succeeded)
-        return denied, _denied(permit, _changes(state.breaker, breaker_after, now))
-    limiter_after, grant = limiter.admit(seen.limiter, rules.limiter, now, utcnow)
+        changes = _changes(state.breaker, judged, now)
+        return _with(state, judged=judged), _denied(permit, changes)
+    paced, grant = limiter.admit(state.limiter, rules.limiter, now, utcnow)
     if isinstance(grant, limiter.Hold):
-        held = GateState(limiter_after, seen.breaker, seen.succeeded)
-        return held, _held(grant, _changes(state.breaker, seen.breaker, now))
-    admitted = GateState(limiter_after, breaker_after, seen.succeeded)
-    changes = _changes(state.breaker, breaker_after, now)
-    return admitted, Admit(Permit(grant, permit), changes + _exhausted(admitted, rules, utcnow))
+        changes = _changes(state.breaker, looked, now)
+        return _with(state, judged=looked, paced=paced), _held(grant, changes)
+    changes = _changes(state.breaker, judged, now)
+    exhausted = _exhausted(paced, rules.limiter, utcnow)
+    admitted = _with(state, judged=judged, paced=paced)
+    return admitted, Admit(Permit(grant, permit), changes + exhausted)
 
 
 def spare(
@@ -206,16 +143,28 @@ def spare(
     )
     permit = Permit(attrs.evolve(grant, cost=0), admitted.permit.breaker)
     changes = tuple(each for each in admitted.transitions if not isinstance(each, Exhausted))
-    return GateState(held, state.breaker, state.succeeded), Admit(permit, changes)
+    return _with(state, paced=held), Admit(permit, changes)
 
 
-def _denied(denial: breaker.Denial, changes: tuple[Transition, ...]) -> Wait | Refuse:
+def _with(
+    state: GateState, *, judged: Breaker | None = None, paced: Limiter | None = None
+) -> GateState:
+    return GateState(
+        paced or state.limiter,
+        judged or state.breaker,
+        state.pace,
+        state.budget,
+        state.succeeded,
+    )
+
+
+def _denied(denial: breaker.Denial, changes: Transitions) -> Wait | Refuse:
     if denial.until is not None:
         return Wait(denial.until, Reason.BREAKER, changes)
     return Refuse(Reason.BREAKER if denial.held else Reason.BUSY, changes)
 
 
-def _held(hold: limiter.Hold, changes: tuple[Transition, ...]) -> Wait | Refuse:
+def _held(hold: limiter.Hold, changes: Transitions) -> Wait | Refuse:
     match hold.hindrance:
         case limiter.Hindrance.CONCURRENCY:
             return Refuse(Reason.BUSY, changes)
@@ -227,23 +176,35 @@ def _held(hold: limiter.Hold, changes: tuple[Transition, ...]) -> Wait | Refuse:
             return Wait(hold.until, Reason(hindrance.value), changes)
 
 
-def _exhausted(state: GateState, rules: GateRules, utcnow: dt.datetime) -> tuple[Transition, ...]:
-    if rules.limiter.daily is None or state.limiter.used != rules.limiter.daily:
+def _exhausted(state: Limiter, rules: LimiterRules, utcnow: dt.datetime) -> Transitions:
+    return tuple(
+        Exhausted(
+            span=one.span,
+            until_s=(quota.end_of(one.span, utcnow, rules.zone) - utcnow).total_seconds(),
+        )
+        for one, window in zip(rules.quotas, state.windows, strict=True)
+        if window.used == one.most
+    )
+
+
+def _changes(before: Breaker, after: Breaker, now: Monotonic) -> Transitions:
+    if after.generation == before.generation:
         return ()
-    ends_at = limiter.next_midnight(utcnow, rules.limiter.zone)
-    return (Exhausted(until_s=(ends_at - utcnow).total_seconds()),)
-
-
-def _changes(before: Breaker, after: Breaker, now: Monotonic) -> tuple[Transition, ...]:
     changes: list[Transition] = []
     if after.opened > before.opened:
         until_s = breaker.retry_in_s(after, now)
         changes.append(Opened(failures=after.failures, until_s=until_s, cause=after.cause))
-    if after.generation != before.generation:
-        if after.phase is Phase.HALF_OPEN:
+    match after.phase:
+        case Phase.HALF_OPEN:
             changes.append(HalfOpened())
-        elif after.phase is Phase.CLOSED:
+        case Phase.CLOSED:
             changes.append(Closed())
+        case Phase.FORCED_OPEN:
+            changes.append(Held())
+        case Phase.DISABLED:
+            changes.append(Disabled())
+        case Phase.OPEN:
+            pass
     return tuple(changes)
 
 
@@ -253,10 +214,16 @@ def record(
     permit: Permit,
     outcome: Outcome,
     now: Monotonic,
-    utcnow: dt.datetime,
     rng: random.Random,
-) -> tuple[GateState, tuple[Transition, ...]]:
+    *,
+    hints: Hints = NO_HINTS,
+    attempt: int = 1,
+) -> tuple[GateState, Transitions]:
     """End a permit whose request was sent, and learn from its outcome.
+
+    Args:
+        hints: What the answer says of the site's limits.
+        attempt: Which attempt of the request this was; a first one earns budget for retries.
 
     Returns:
         The state to keep and the transitions, in the order in which they happened.
@@ -264,157 +231,202 @@ def record(
     Raises:
         ValueError: No permit is out.
     """
-    del utcnow  # an outcome changes no quota
-    after, throttled = _limit(limiter.release(state.limiter), rules.limiter, outcome, now)
-    judged = breaker.record(
-        state.breaker, rules.breaker, permit.breaker, _clamp(outcome, rules.limiter), now, rng
+    bounded = _bounded(outcome, rules.limiter)
+    judged = breaker.record(state.breaker, rules.breaker, permit.breaker, bounded, now, rng)
+    paced, throttled = _limit(
+        limiter.release(state.limiter), rules, outcome, hints, state.pace, now
     )
+    learned, moved = _learn(state.pace, rules, permit, outcome, paced.refusals, now, rng)
+    changes = _changes(state.breaker, judged, now)
+    if Closed() in changes:
+        learned = pace.on_closing(learned, rules.pace)
+        moved += (PaceCut(rate=learned.rate, ceiling=learned.ceiling, cause=Cut.RECOVERY),)
+    if learned.rate != state.pace.rate:
+        paced = limiter.set_rate(paced, now, learned.rate)
+    if permit.grant.cost:  # a spared request must not delay the next one by more than it may
+        paced = limiter.stretch(paced, pace.jitter_s(learned, rules.pace, rng))
+    budget = retry.earn(state.budget, rules.retry) if attempt == 1 else state.budget
     succeeded = state.succeeded or isinstance(outcome, Ok)
-    return GateState(after, judged, succeeded), throttled + _changes(state.breaker, judged, now)
+    return GateState(paced, judged, learned, budget, succeeded), throttled + moved + changes
 
 
-def _limit(
-    state: Limiter, rules: LimiterRules, outcome: Outcome, now: Monotonic
-) -> tuple[Limiter, tuple[Transition, ...]]:
-    match outcome:
-        case Ok():
-            return limiter.succeed(state), ()
-        case Limited(after_s) | Failed(open_for_s=float() | int() as after_s):
-            state, penalty = limiter.penalise(state, rules, now, after_s)
-            throttled = Throttled(
-                retry_after_s=penalty.left_s, clamped=penalty.clamped, refusals=state.refusals
-            )
-            return state, (throttled,)
-        case _:
-            return state, ()
-
-
-def _clamp(outcome: Outcome, rules: LimiterRules) -> Outcome:
+def _bounded(outcome: Outcome, rules: LimiterRules) -> Outcome:
     """Open the breaker for as long as the limiter blocks, not for a wait beyond any maximum."""
     if isinstance(outcome, Failed) and outcome.open_for_s is not None:
         return attrs.evolve(outcome, open_for_s=min(outcome.open_for_s, rules.max_block_s))
     return outcome
 
 
-def take_back(
-    state: GateState, rules: GateRules, permit: Permit, now: Monotonic, utcnow: dt.datetime
-) -> GateState:
+def _limit(
+    state: Limiter, rules: GateRules, outcome: Outcome, hints: Hints, known: Pace, now: Monotonic
+) -> tuple[Limiter, Transitions]:
+    """Let the limiter take an outcome and what came with it; Retry-After goes before hints."""
+    if hints.plan_left is not None:
+        state = limiter.leave_today(state, rules.limiter, hints.plan_left)
+    match outcome:
+        case Limited(after_s) | Failed(open_for_s=float() | int() as after_s):
+            after_s = hints.exhausted_s if after_s is None else after_s
+            if after_s is None:
+                after_s = pace.bare_wait_s(known, state.refusals + 1)
+            state, penalty = limiter.penalise(state, rules.limiter, now, after_s)
+            throttled = Throttled(
+                retry_after_s=penalty.left_s, clamped=penalty.clamped, refusals=state.refusals
+            )
+            return state, (throttled,)
+        case Ok():
+            state = limiter.succeed(state)
+        case _:
+            pass
+    before = state
+    for window in hints.windows:
+        state = limiter.hint(state, rules.limiter, now, window.remaining, window.reset_s)
+    if state.blocked_ns <= max(before.blocked_ns, to_ns(now)):
+        return state, ()
+    return state, (Blocked(until_s=limiter.blocked_s(state, now)),)
+
+
+def _learn(
+    state: Pace,
+    rules: GateRules,
+    permit: Permit,
+    outcome: Outcome,
+    refusals: int,
+    now: Monotonic,
+    rng: random.Random,
+) -> tuple[Pace, Transitions]:
+    match outcome:
+        case Ok(duration_s):
+            after, cut = pace.on_ok(state, rules.pace, permit.grant, to_ns(now), duration_s)
+        case Limited() | Failed(open_for_s=float() | int()):
+            after = pace.on_refusal(state, rules.pace, refusals, to_ns(now), rng)
+            cut = Cut.REFUSED
+        case _:
+            return state, ()
+    if cut is not None:
+        return after, (PaceCut(rate=after.rate, ceiling=after.ceiling, cause=cut),)
+    if after.ceiling is not None and after.ceiling != state.ceiling:
+        return after, (PaceRaised(rate=after.rate, ceiling=after.ceiling),)
+    return after, ()
+
+
+def take_back(state: GateState, rules: GateRules, permit: Permit) -> GateState:
     """End a permit of which no byte was sent, as if it had not been given.
 
     Raises:
         ValueError: No permit is out.
     """
-    del now, utcnow  # the grant knows its own moment and day
-    return GateState(
-        limiter.take_back(state.limiter, rules.limiter, permit.grant),
-        breaker.give_back(state.breaker, permit.breaker),
-        state.succeeded,
+    return _with(
+        state,
+        paced=limiter.take_back(state.limiter, rules.limiter, permit.grant),
+        judged=breaker.give_back(state.breaker, permit.breaker),
     )
 
 
-def save(state: GateState, now: Monotonic, utcnow: dt.datetime) -> str:
-    """Return the state as JSON text whose moments are relative to now, in nanoseconds."""
-    del utcnow  # the quota's day is an absolute moment
-    held = limiter.shift(state.limiter, -to_ns(now))
-    judged = breaker.shift(state.breaker, -to_ns(now))
-    return json.dumps(
-        {
-            "format": FORMAT,
-            "limiter": attrs.asdict(held) | {"day_ends_at": _isoformat(held.day_ends_at)},
-            "breaker": attrs.asdict(judged),
-            "succeeded": state.succeeded,
-        }
-    )
+def may_retry(
+    state: GateState, rules: GateRules, attempted: Attempted, rng: random.Random, now: Monotonic
+) -> tuple[GateState, float | NoRetry]:
+    """Decide whether a request that failed, and was recorded, is sent again.
+
+    Returns:
+        The state to keep, and the delay in seconds or why not.
+    """
+    judged = breaker.look(state.breaker, rules.breaker, now)
+    is_open = judged.phase in (Phase.OPEN, Phase.FORCED_OPEN)
+    budget, answer = retry.may_retry(state.budget, rules.retry, attempted, rng, is_open=is_open)
+    return attrs.evolve(state, budget=budget), answer
 
 
-def _isoformat(moment: dt.datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
-
-
-def load(
-    text: str, rules: GateRules, now: Monotonic, utcnow: dt.datetime, elapsed_s: float
-) -> GateState:
-    """Live on from a saved state: it answers as the living one would, never more permissively.
-
-    Downtime counts, grants in flight are void. Where the configured pace has changed since, the
-    new one holds and the level of the bucket stays.
+def spread_until(
+    state: GateState, rules: GateRules, now: Monotonic, utcnow: dt.datetime, requests: int
+) -> Monotonic:
+    """Return when the next poll may begin so that every quota lasts to the end of its window.
 
     Args:
-        text: What `save` made.
-        elapsed_s: Seconds since then by the store's clock; negative counts as 0.
-
-    Raises:
-        ValueError: The text is not a saved gate.
+        requests: Those of the last poll.
     """
-    del utcnow
-    try:
-        saved = json.loads(text)
-        if saved["format"] != FORMAT:
-            raise ValueError(f"format {saved['format']}, not {FORMAT}")
-        held = _limiter_of(saved["limiter"])
-        judged = _breaker_of(saved["breaker"], saved["breaker"]["results"])
-        succeeded = bool(saved["succeeded"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"saved gate: {error}") from error
-    held = limiter.shift(held, to_ns(now) - to_ns(max(0.0, elapsed_s)))
-    if held.interval_ns != limiter.interval_ns(rules.limiter.rate):
-        held = limiter.set_rate(held, now, rules.limiter.rate)
-    return GateState(held, breaker.resume(judged, rules.breaker, now, elapsed_s), succeeded)
+    if state.limiter.latest_ns is None:
+        return Monotonic(-math.inf)
+    latest = to_s(state.limiter.latest_ns)
+    since = utcnow - dt.timedelta(seconds=max(0.0, now - latest))
+    windows = state.limiter.windows
+    return Monotonic(latest + quota.spread_s(rules.limiter.quotas, windows, since, requests))
 
 
-def _limiter_of(fields: dict[str, object]) -> Limiter:
-    ends_at, latest = fields["day_ends_at"], fields["latest_ns"]
-    return Limiter(
-        tat_ns=_int(fields["tat_ns"]),
-        interval_ns=_int(fields["interval_ns"]),
-        gap_ns=_int(fields["gap_ns"]),
-        latest_ns=None if latest is None else _int(latest),
-        blocked_ns=_int(fields["blocked_ns"]),
-        grants=_int(fields["grants"]),
-        used=_int(fields["used"]),
-        day_ends_at=None if ends_at is None else dt.datetime.fromisoformat(str(ends_at)),
-        refusals=_int(fields["refusals"]),
-    )
+def raise_gap(state: GateState, gap_s: float) -> GateState:
+    """Lengthen the least gap between requests, as robots.txt asks; nothing shortens it."""
+    return _with(state, paced=limiter.raise_gap(state.limiter, gap_s))
 
 
-def _breaker_of(fields: dict[str, object], results: dict[str, object]) -> Breaker:
-    return Breaker(
-        phase=Phase(str(fields["phase"])),
-        generation=_int(fields["generation"]),
-        since_ns=_int(fields["since_ns"]),
-        until_ns=_int(fields["until_ns"]),
-        attempts=_int(fields["attempts"]),
-        spread=float(str(fields["spread"])),
-        results=Results(_int(results["count"]), _int(results["failed"]), _int(results["slow"])),
-        run=_int(fields["run"]),
-        good_rounds=_int(fields["good_rounds"]),
-        opened=_int(fields["opened"]),
-        rejected=_int(fields["rejected"]),
-        failures=_int(fields["failures"]),
-        cause=str(fields["cause"]),
-    )
+def hold(state: GateState, now: Monotonic) -> tuple[GateState, Transitions]:
+    """Let nothing go until `release` or `reset`: the operator's word."""
+    return _turned(state, breaker.force_open(state.breaker, now), now)
 
 
-def _int(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"{value!r} is no whole number")
-    return value
+def disable(state: GateState, now: Monotonic) -> tuple[GateState, Transitions]:
+    """Switch the breaker off until `release` or `reset`; the limiter goes on."""
+    return _turned(state, breaker.disable(state.breaker, now), now)
 
 
-def view(state: GateState, rules: GateRules, now: Monotonic) -> GateView:
+def release(state: GateState, now: Monotonic) -> tuple[GateState, Transitions]:
+    """End `hold` or `disable`; a breaker in any other state stays as it is."""
+    if state.breaker.phase not in (Phase.FORCED_OPEN, Phase.DISABLED):
+        return state, ()
+    return _turned(state, breaker.reset(state.breaker, now), now)
+
+
+def probe_now(state: GateState, now: Monotonic) -> tuple[GateState, Transitions]:
+    """Let an open breaker's probe go now; blocks, quotas and the pace hold all the same."""
+    return _turned(state, breaker.expire(state.breaker, now), now)
+
+
+def reset(state: GateState, rules: GateRules, now: Monotonic) -> tuple[GateState, Transitions]:
+    """Close the breaker and forget what was learned of the pace.
+
+    What the site told us stays: blocks and quotas.
+    """
+    learned = pace.fresh(rules.limiter.rate, rules.pace)
+    paced = limiter.set_rate(limiter.succeed(state.limiter), now, learned.rate)
+    state = attrs.evolve(state, limiter=paced, pace=learned)
+    return _turned(state, breaker.reset(state.breaker, now), now)
+
+
+def _turned(state: GateState, judged: Breaker, now: Monotonic) -> tuple[GateState, Transitions]:
+    return _with(state, judged=judged), _changes(state.breaker, judged, now)
+
+
+def view(state: GateState, rules: GateRules, now: Monotonic, utcnow: dt.datetime) -> GateView:
     """Return the gate's figures for logs and people."""
     judged = breaker.look(state.breaker, rules.breaker, now)
+    windows = quota.turn(state.limiter.windows, utcnow, rules.limiter.zone)
+    waits_for, wait_s = _next(admit(state, rules, now, utcnow)[1], now)
     return GateView(
         breaker=judged.phase,
         breaker_cause=judged.cause,
         retry_in_s=breaker.retry_in_s(judged, now),
         blocked_s=limiter.blocked_s(state.limiter, now),
         rate=limiter.rate_of(state.limiter),
+        ceiling=state.pace.ceiling,
         grants=state.limiter.grants,
         in_flight=state.limiter.in_flight,
-        daily_used=state.limiter.used,
-        daily_limit=rules.limiter.daily,
+        quotas=tuple(
+            QuotaView(one.span, window.used, one.most)
+            for one, window in zip(rules.limiter.quotas, windows, strict=True)
+        ),
         refusals=state.limiter.refusals,
         opened=judged.opened,
         rejected=judged.rejected,
+        retries=state.budget.retries,
+        retry_budget=state.budget.left_m / retry.TOKEN_M,
+        waits_for=waits_for,
+        wait_s=wait_s,
     )
+
+
+def _next(decision: Admit | Wait | Refuse, now: Monotonic) -> tuple[Reason | None, float | None]:
+    match decision:
+        case Admit():
+            return None, 0.0
+        case Wait(until, reason):
+            return reason, until - now
+        case Refuse(reason):
+            return reason, None

@@ -1,4 +1,4 @@
-"""May this request go now; if not, until when and why. GCRA pace, gap, daily quota and blocks.
+"""May this request go now; if not, until when and why. GCRA pace, gap, quotas and blocks.
 
 Pure: the time is passed in, a refused request changes no later answer, and the state of a domain
 never grows with the number of its requests.
@@ -13,8 +13,10 @@ from typing import Final
 
 import attrs
 
+from jobping.core import quota
 from jobping.core.ids import Monotonic
 from jobping.core.nanos import SECOND_NS, TOLERANCE_NS, is_due, to_ns, to_s
+from jobping.core.quota import Quota, Span, Windows
 
 MAX_DOUBLINGS: Final = 40
 """Exponent clamp of the own back-off; 2**40 of anything is above every maximum."""
@@ -24,7 +26,7 @@ class Hindrance(enum.StrEnum):
     """Why a request may not go; upper rows win over lower ones at equal moments."""
 
     IMPOSSIBLE = "impossible"
-    DAILY = "daily"
+    QUOTA = "quota"
     CONCURRENCY = "concurrency"
     BLOCKED = "blocked"
     RATE = "rate"
@@ -40,8 +42,8 @@ class LimiterRules:
         burst: Requests that may go at once after a pause.
         min_gap_s: Least time between two grants.
         concurrency: Most grants in flight, or None for no cap.
-        daily: Most grants per calendar day in `zone`, or None for no quota.
-        zone: Where the quota's day begins.
+        quotas: Most grants per calendar window, one for a span; all of them must have room.
+        zone: Where the quotas' windows begin.
         max_block_s: Longest wait that a site can impose.
         backoff_s: First own back-off after a refusal that names no time.
         max_backoff_s: Longest own back-off.
@@ -56,13 +58,16 @@ class LimiterRules:
     concurrency: int | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.ge(1))
     )
-    daily: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
-    )
+    quotas: tuple[Quota, ...] = attrs.field(default=())
     zone: dt.tzinfo = dt.UTC
     max_block_s: float = attrs.field(default=86_400.0, validator=attrs.validators.ge(0))
     backoff_s: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
     max_backoff_s: float = attrs.field(default=900.0, validator=attrs.validators.gt(0))
+
+    @quotas.validator
+    def _check_quotas(self, _attribute: object, quotas: tuple[Quota, ...]) -> None:
+        if len({one.span for one in quotas}) < len(quotas):
+            raise ValueError("quotas: must be one for each span")
 
 
 @attrs.frozen(kw_only=True)
@@ -77,8 +82,7 @@ class Limiter:
         blocked_ns: No grant before this moment.
         grants: Grants so far; numbers them.
         in_flight: Grants that have not ended.
-        used: Grants of the current day.
-        day_ends_at: The local midnight that ends the current day, aware UTC; None: none begun.
+        windows: What was used of each of the rules' quotas.
         refusals: Refusals since the last good answer.
     """
 
@@ -89,8 +93,7 @@ class Limiter:
     blocked_ns: int
     grants: int = 0
     in_flight: int = 0
-    used: int = 0
-    day_ends_at: dt.datetime | None = None
+    windows: Windows = ()
     refusals: int = 0
 
 
@@ -102,7 +105,7 @@ class Grant:
     cost: int
     at_ns: int
     previous_ns: int | None
-    day_ends_at: dt.datetime | None
+    windows: Windows
 
 
 @attrs.frozen
@@ -139,6 +142,7 @@ def fresh(rules: LimiterRules, now: Monotonic) -> Limiter:
         tat_ns=now_ns,
         interval_ns=interval_ns(rules.rate),
         blocked_ns=now_ns,
+        windows=quota.windows_of(rules.quotas),
     )
 
 
@@ -153,20 +157,23 @@ def admit(
     """Decide about one request.
 
     Args:
-        utcnow: Wall clock, aware UTC; only the quota's day reads it.
+        utcnow: Wall clock, aware UTC; only the quotas' windows read it.
         cost: Requests that this one counts for.
 
     Returns:
-        The new state and a grant, or the state (with the day turned, if it was due) and what
+        The new state and a grant, or the state (with windows turned, if they were due) and what
         stands against the request. Asked again at a moment named, with nothing in between, it is
-        granted, except that a wall clock set back over midnight may name one more midnight.
+        granted, except that a wall clock set back over a window's end may name one more end.
     """
     if cost > rules.burst:
         return state, Hold(Hindrance.IMPOSSIBLE, None)
-    if state.day_ends_at is None or utcnow >= state.day_ends_at:
-        state = attrs.evolve(state, used=0, day_ends_at=next_midnight(utcnow, rules.zone))
-    if rules.daily is not None and state.used + cost > rules.daily:
-        return state, Hold(Hindrance.DAILY, _daily_until(rules, now, utcnow))
+    windows = quota.turn(state.windows, utcnow, rules.zone)
+    if windows is not state.windows:
+        state = attrs.evolve(state, windows=windows)
+    ends_at = quota.exhausted_until(rules.quotas, windows, cost, utcnow, rules.zone)
+    if ends_at is not None:
+        until = Monotonic(now + (ends_at - utcnow).total_seconds())
+        return state, Hold(Hindrance.QUOTA, until)
     if rules.concurrency is not None and state.in_flight >= rules.concurrency:
         return state, Hold(Hindrance.CONCURRENCY, None)
     now_ns = to_ns(now)
@@ -194,7 +201,7 @@ def _grant(state: Limiter, now_ns: int, cost: int) -> tuple[Limiter, Grant]:
         cost=cost,
         at_ns=now_ns,
         previous_ns=state.latest_ns,
-        day_ends_at=state.day_ends_at,
+        windows=state.windows,
     )
     granted = Limiter(
         tat_ns=max(state.tat_ns, now_ns) + cost * state.interval_ns,
@@ -204,24 +211,10 @@ def _grant(state: Limiter, now_ns: int, cost: int) -> tuple[Limiter, Grant]:
         blocked_ns=state.blocked_ns,
         grants=state.grants + 1,
         in_flight=state.in_flight + 1,
-        used=state.used + cost,
-        day_ends_at=state.day_ends_at,
+        windows=quota.charge(state.windows, cost),
         refusals=state.refusals,
     )
     return granted, grant
-
-
-def next_midnight(utcnow: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
-    """Return the next local midnight after the wall clock, aware UTC, by calendar.
-
-    A day may have 23 or 25 hours; where midnight does not exist the day begins at the change.
-    """
-    tomorrow = utcnow.astimezone(zone).date() + dt.timedelta(days=1)
-    return dt.datetime.combine(tomorrow, dt.time(), tzinfo=zone).astimezone(dt.UTC)
-
-
-def _daily_until(rules: LimiterRules, now: Monotonic, utcnow: dt.datetime) -> Monotonic:
-    return Monotonic(now + (next_midnight(utcnow, rules.zone) - utcnow).total_seconds())
 
 
 def release(state: Limiter) -> Limiter:
@@ -236,7 +229,7 @@ def release(state: Limiter) -> Limiter:
 
 
 def take_back(state: Limiter, rules: LimiterRules, grant: Grant) -> Limiter:
-    """End a grant of which no byte was sent: pace, quota and gap are as if it had not been.
+    """End a grant of which no byte was sent: pace, quotas and gap are as if it had not been.
 
     What a block since then has taken from the bucket stays taken. With several grants in flight
     the gap counts from the grant before the latest, even if that one was taken back as well.
@@ -252,7 +245,7 @@ def take_back(state: Limiter, rules: LimiterRules, grant: Grant) -> Limiter:
         state,
         tat_ns=tat_ns,
         latest_ns=grant.previous_ns if grant.number == state.grants else state.latest_ns,
-        used=state.used - grant.cost if grant.day_ends_at == state.day_ends_at else state.used,
+        windows=quota.refund(state.windows, grant.windows, grant.cost),
     )
 
 
@@ -313,6 +306,17 @@ def set_rate(state: Limiter, now: Monotonic, rate: float) -> Limiter:
     if ahead_ns > 0:
         tat_ns = base_ns - (-ahead_ns * changed_ns) // state.interval_ns
     return attrs.evolve(state, tat_ns=tat_ns, interval_ns=changed_ns)
+
+
+def stretch(state: Limiter, by_s: float) -> Limiter:
+    """Lengthen the interval after the latest grant, for jitter."""
+    return attrs.evolve(state, tat_ns=state.tat_ns + to_ns(by_s))
+
+
+def leave_today(state: Limiter, rules: LimiterRules, left: int) -> Limiter:
+    """Take what the site's plan leaves: no more than that is left of the day's quota, if any."""
+    windows = quota.leave_at_most(rules.quotas, state.windows, Span.DAY, left)
+    return attrs.evolve(state, windows=windows)
 
 
 def raise_gap(state: Limiter, gap_s: float) -> Limiter:

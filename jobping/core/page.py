@@ -21,6 +21,7 @@ class PageRequest:
         accept: Media types that the source can read; the first is what it expects.
         byte_ceiling: Most bytes of the decoded body.
         posting: The one posting that is asked for; None where the answer is a list.
+        is_read: It changes nothing at the site, whatever its method, and may be sent again.
     """
 
     url: str
@@ -35,6 +36,8 @@ class PageRequest:
     def is_conditional(self) -> bool:
         """Whether the answer may be 304: what we have is still right."""
         return any(name.lower() in CONDITIONS for name, _ in self.headers)
+
+    is_read: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +78,9 @@ class Redirected:
     Attributes:
         url: The absolute target, already judged as a URL but not yet as an address.
         permanent: 301 or 308.
+        headers: As in `Page`.
     """
 
     url: str
     permanent: bool
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), eq=False, repr=False)

@@ -54,6 +54,11 @@ def shown(url: str) -> str:
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}".partition("?")[0][:500]
 
 
+def headers_of(response: httpx.Response) -> tuple[tuple[str, str], ...]:
+    """Return the fields of an answer, names in lower case, in order."""
+    return tuple((name.lower(), value) for name, value in response.headers.multi_items())
+
+
 def is_page(status: int, request: PageRequest) -> bool:
     """Say whether the caller judges the answer itself."""
     if status == NOT_MODIFIED:
@@ -89,7 +94,9 @@ def refusal_of(response: httpx.Response, target: Allowed) -> FetchError | Malfor
     retry_after = tuple(response.headers.get_list("retry-after"))
     if status == 429 or (status == 503 and retry_after):
         date = response.headers.get("date")
-        return Throttled(url, status=status, retry_after=retry_after, date=date)
+        return Throttled(
+            url, status=status, retry_after=retry_after, date=date, headers=headers_of(response)
+        )
     if status in _BLOCKED or "challenge" in response.headers.get("cf-mitigated", ""):
         return Blocked(url, str(status), status=status)
     if status == 408:
@@ -111,6 +118,10 @@ def redirect_of(
         return Refused(Refusal.LOCATION)
     match judge_location(response.extensions[LOCATION], base=target):
         case Allowed(url=url):
-            return Redirected(url=url, permanent=response.status_code in _PERMANENT)
+            return Redirected(
+                url=url,
+                permanent=response.status_code in _PERMANENT,
+                headers=headers_of(response),
+            )
         case Refused() as refused:
             return refused

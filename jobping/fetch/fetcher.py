@@ -17,7 +17,15 @@ from jobping.core.ids import Domain
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.errors import Blocked, MalformedPage
 from jobping.events import Emit
-from jobping.fetch.answers import FOREIGN, failure_of, is_page, redirect_of, refusal_of, shown
+from jobping.fetch.answers import (
+    FOREIGN,
+    failure_of,
+    headers_of,
+    is_page,
+    redirect_of,
+    refusal_of,
+    shown,
+)
 from jobping.fetch.body import Body, body_for
 from jobping.fetch.network import AddressRefused, Connections, Guard, Resolve, open_resolver
 from jobping.fetch.transport import BODILESS, CLOSE_SECONDS, OriginTransport
@@ -227,7 +235,7 @@ class Exchange:
         return Page(
             url=target.url,
             status=response.status_code,
-            headers=_headers(response),
+            headers=headers_of(response),
             body=body.finish(),
             fetched_at=self._fetcher._clock.utcnow(),
             framed=wire.framing is not Framing.CLOSE,
@@ -261,10 +269,6 @@ async def _drain(response: httpx.Response, wire: Wire) -> None:
                     wire.fail = MalformedPage("drain_bytes")
         except (*FOREIGN, MalformedPage):
             return  # the status is the answer; the connection is closed
-
-
-def _headers(response: httpx.Response) -> tuple[tuple[str, str], ...]:
-    return tuple((name.lower(), value) for name, value in response.headers.multi_items())
 
 
 @asynccontextmanager

@@ -73,10 +73,14 @@ class NetworkSettings:
     Attributes:
         allow: Private networks that may be asked all the same.
         contact: A URL or mail address for the operators of boards, shown in the User-Agent.
+        requests_per_minute: Most requests to all sites together, in any minute.
+        requests_per_hour: The same in any hour.
     """
 
     allow: tuple[Network, ...] = ()
     contact: str | None = None
+    requests_per_minute: float = 100.0
+    requests_per_hour: float = 5_000.0
 
 
 @attrs.frozen(kw_only=True)

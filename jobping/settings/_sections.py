@@ -44,11 +44,14 @@ def read_store(root: Table, folder: Path) -> StoreSettings:
 
 def read_network(root: Table) -> NetworkSettings:
     """Read `[network]`."""
-    allowed = values.many(values.network, "address ranges")
+    own, allowed = NetworkSettings(), values.many(values.network, "address ranges")
+    minute, hour = values.number(10, 100_000), values.number(100, 1_000_000)
     with root.table("network") as table:
         return NetworkSettings(
             allow=table.take("allow", allowed, ()),
             contact=table.take("contact", values.contact, None),
+            requests_per_minute=table.take("requests_per_minute", minute, own.requests_per_minute),
+            requests_per_hour=table.take("requests_per_hour", hour, own.requests_per_hour),
         )
 
 

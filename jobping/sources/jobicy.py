@@ -12,6 +12,7 @@ from jobping.core.ids import SourceName
 from jobping.core.page import Page
 from jobping.core.places import places
 from jobping.core.posting import Interval, PostingDraft, Remote, Salary
+from jobping.core.quota import Quota, Span
 from jobping.core.salary import interval_of, stated_salary
 from jobping.core.text import clean_line
 from jobping.sources import dates
@@ -98,7 +99,7 @@ JOBICY = ItemSource(
     name=SourceName("jobicy"),
     coverage=Coverage.NEWEST,
     terms=Terms(credit="Jobicy", polls_a_day=4, note="a few polls a day"),
-    pace=Pace(per_hour=4, daily=4, poll_every_s=6 * 3600),
+    pace=Pace(per_hour=4, quotas=(Quota(Span.DAY, 4),), poll_every_s=6 * 3600),
     base_url="https://jobicy.com",
     path=_path,
     listing=_listing,

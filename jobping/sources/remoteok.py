@@ -11,6 +11,7 @@ from jobping.core.ids import SourceName
 from jobping.core.page import Page
 from jobping.core.places import places
 from jobping.core.posting import Interval, PostingDraft, Remote, SalaryOrigin
+from jobping.core.quota import Quota, Span
 from jobping.core.salary import stated_salary
 from jobping.core.text import repair_mojibake
 from jobping.sources import dates
@@ -109,7 +110,7 @@ REMOTEOK = ItemSource(
         polls_a_day=24,
         note="link back with a followed link, its logo only with permission",
     ),
-    pace=Pace(per_hour=60, min_gap_s=1, burst=5, daily=24, poll_every_s=3600),
+    pace=Pace(per_hour=60, min_gap_s=1, burst=5, quotas=(Quota(Span.DAY, 24),), poll_every_s=3600),
     base_url="https://remoteok.com",
     path=lambda _slug: "/api",
     listing=_listing,

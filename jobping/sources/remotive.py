@@ -11,6 +11,7 @@ from jobping.core.ids import SourceName
 from jobping.core.page import Page
 from jobping.core.places import places
 from jobping.core.posting import PostingDraft, Remote
+from jobping.core.quota import Quota, Span
 from jobping.core.salary import read_salary
 from jobping.sources import dates
 from jobping.sources.decode import read_json
@@ -82,7 +83,7 @@ REMOTIVE = ItemSource(
         polls_a_day=4,
         note="24 h late; never in exchange for a sign-up or a mail address",
     ),
-    pace=Pace(per_hour=4, daily=4, poll_every_s=6 * 3600),
+    pace=Pace(per_hour=4, quotas=(Quota(Span.DAY, 4),), poll_every_s=6 * 3600),
     base_url="https://remotive.com",
     path=_path,
     listing=_listing,

@@ -10,6 +10,7 @@ from jobping.core.board import Board, Coverage, Route
 from jobping.core.ids import Domain, ExternalId, SourceName
 from jobping.core.page import Page, PageRequest
 from jobping.core.posting import KnownPosting, PostingDraft
+from jobping.core.quota import Quota
 from jobping.core.walk import Parsed, Rejected
 
 __all__ = ["Form", "Pace", "Parsed", "RawItem", "Rejected", "Source", "Terms", "with_base_url"]
@@ -17,13 +18,13 @@ __all__ = ["Form", "Pace", "Parsed", "RawItem", "Rejected", "Source", "Terms", "
 
 @attrs.frozen(kw_only=True)
 class Pace:
-    """How fast a source may be asked, per host.
+    """How fast a source may be asked; its hosts together, and each of them.
 
     Attributes:
         per_hour: Requests an hour.
         min_gap_s: Least seconds between two requests.
         burst: Requests that may follow each other without the hourly spacing.
-        daily: Most requests a calendar day, or None.
+        quotas: Most requests per calendar window, in UTC.
         poll_every_s: Seconds between two polls of one board.
 
     Source:
@@ -33,7 +34,7 @@ class Pace:
     per_hour: float
     min_gap_s: float = 0.0
     burst: int = 1
-    daily: int | None = None
+    quotas: tuple[Quota, ...] = ()
     poll_every_s: float = 3600.0
 
 

@@ -24,6 +24,8 @@ from jobping.core.gate import GateRules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
+from jobping.core.quota import Quota, Span
+from jobping.core.retry import RetryRules
 from jobping.core.robots import Use
 from jobping.core.schedule import PollRules
 from jobping.errors import StoreUnavailable
@@ -53,8 +55,11 @@ from tests.doubles.postgres import Events
 
 M = TypeVar("M")
 
-FAST = GateRules(limiter=LimiterRules(rate=1000, burst=1000, concurrency=1, daily=10_000))
-"""A pace that no test notices."""
+FAST = GateRules(
+    limiter=LimiterRules(rate=1000, burst=1000, concurrency=1, quotas=(Quota(Span.DAY, 10**9),)),
+    retry=RetryRules(attempts=1),
+)
+"""A pace that no test notices, and no retries."""
 DAY_S = 86_400.0
 
 

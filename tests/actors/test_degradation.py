@@ -178,14 +178,12 @@ class Stage:
     Attributes:
         scripts: Per domain, what each of the next incarnations does before it waits.
         starts: Domain, tier and Trio's time of each start.
-        sharing: What `make_actor` was told last, per domain.
         ladders: Per domain, the ladders that its incarnations were given.
     """
 
     rows: list[StoredBoard]
     scripts: dict[str, list[Callable[[DomainLadder], None]]] = attrs.field(factory=dict)
     starts: list[tuple[str, Tier, float]] = attrs.field(factory=list)
-    sharing: dict[str, int] = attrs.field(factory=dict)
     ladders: dict[str, set[int]] = attrs.field(factory=dict)
     places: dict[str, Place] = attrs.field(factory=dict)
 
@@ -193,8 +191,7 @@ class Stage:
         await trio.lowlevel.checkpoint()
         return list(self.rows)
 
-    def make_actor(self, place: Place, sharing: int) -> ActorFunction[object]:
-        self.sharing[place.domain] = sharing
+    def make_actor(self, place: Place) -> ActorFunction[object]:
         self.places[place.domain] = place
 
         async def act(ctx: Context[object]) -> None:
@@ -209,7 +206,7 @@ class Stage:
                 script.pop(0)(ladder)
                 return
             async for delivery in ctx.inbox:
-                view = gate_rules.view(gate_rules.fresh(FAST, Monotonic(0.0), EPOCH), FAST, ZERO)
+                view = gate_rules.view(gate_rules.fresh(FAST, ZERO), FAST, ZERO, EPOCH)
                 delivery.reply(DomainView(domain=place.domain, tier=ladder.tier, gate=view))
 
         return act
@@ -292,7 +289,7 @@ async def read(box: Mailbox[ReadDomains]) -> dict[str, Tier]:
     return {view.domain: view.tier for view in views.views}
 
 
-async def test_each_domain_has_one_actor_that_knows_who_shares_its_pace(
+async def test_each_domain_has_one_actor_for_all_its_sources(
     autojump_clock: MockClock,
 ) -> None:
     other = SourceName("other")
@@ -302,7 +299,6 @@ async def test_each_domain_has_one_actor_that_knows_who_shares_its_pace(
     async with degrading(stage.active_boards, stage.make_actor) as (box, _):
         assert await read(box) == dict.fromkeys([SITE, OTHER, third], Tier.RELIABLE)
     assert stage.places[SITE].sources == {SAMPLE, other}
-    assert stage.sharing == {SITE: 3, OTHER: 2, third: 2}
     assert Counter(name for name, _, _ in stage.starts) == Counter([SITE, OTHER, third])
 
 
@@ -448,8 +444,8 @@ async def test_new_domain_that_cannot_start_is_tried_again_and_harms_nobody(
     stage = Stage(rows=[board(1, SITE)])
     attempts: list[float] = []
 
-    def make_actor(place: Place, sharing: int) -> ActorFunction[object]:
-        act = stage.make_actor(place, sharing)
+    def make_actor(place: Place) -> ActorFunction[object]:
+        act = stage.make_actor(place)
 
         async def start(ctx: Context[object]) -> None:
             if place.domain == OTHER:
@@ -488,7 +484,7 @@ async def running(rig: Rig, source: object, rules: LadderRules) -> AsyncIterator
     async with rig.open_ingest() as ingest, open_tree(listener("cycle", cycle, cycle_actor)):
         parts = rig.parts((source,), ingest, cycle)
 
-        def make_actor(place: Place, _sharing: int) -> ActorFunction[object]:
+        def make_actor(place: Place) -> ActorFunction[object]:
             return rig.scraper_child(place.domain, parts, ladder=place.ladder).start
 
         async with degrading(

@@ -1,5 +1,4 @@
 import contextlib
-import datetime as dt
 import itertools
 import random
 
@@ -15,7 +14,10 @@ from jobping.core.gate import GateRules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Tier
 from jobping.core.limiter import LimiterRules
+from jobping.core.order import Order
 from jobping.core.page import Page, PageRequest, Redirected
+from jobping.core.quota import Quota, Span
+from jobping.core.retry import RetryRules
 from jobping.errors import MalformedPage, StoreUnavailable, Throttled, Unavailable
 from tests.actors.rig import FAST, Rig, eventually
 from tests.doubles.asking import open_test_fetcher
@@ -53,9 +55,9 @@ async def ask(gate: DomainGate, server: FaultServer, path: str = "/jobs") -> byt
 async def stored_grants(rig: Rig, domain: str) -> int:
     saved = await rig.stores.gates.load(Domain(domain))
     assert saved is not None
-    now, utcnow = rig.clock.monotonic(), rig.clock.utcnow()
-    state = gate_rules.load(saved.state, FAST, now, utcnow, saved.elapsed_s)
-    return gate_rules.view(state, FAST, now).daily_used
+    now = rig.clock.monotonic()
+    state = gate_rules.load(saved.state, FAST, now, saved.elapsed_s)
+    return gate_rules.view(state, FAST, now, rig.clock.utcnow()).daily_used
 
 
 # --- the row goes first
@@ -192,12 +194,12 @@ async def test_redirect_is_an_answer_and_says_nothing_about_health(rig: Rig) -> 
 
 async def test_unreadable_saved_state_gives_a_fresh_gate_and_says_so(rig: Rig) -> None:
     states = ['{"format": 99}', "[]", "{}", '"gate"', '{"format": 1, "limiter": 7}']
-    fresh = gate_rules.fresh(FAST, Monotonic(0.0), dt.datetime.now(dt.UTC))
+    fresh = gate_rules.fresh(FAST, Monotonic(0.0))
     fence = await hold(rig.stores.gates.database, "boards.example")
     for state in states:
         await rig.stores.gates.save(fence, state, "reliable")
         gate = await rig.loaded_gate("boards.example")
-        assert gate.view() == gate_rules.view(fresh, FAST, Monotonic(0.0))
+        assert gate.view() == gate_rules.view(fresh, FAST, Monotonic(0.0), rig.clock.utcnow())
     said = rig.said("gate.reset")
     assert [fields["domain"] for fields in said] == ["boards.example"] * len(states)
     assert all(fields["why"] for fields in said)
@@ -280,7 +282,9 @@ async def test_every_permit_ends_once_and_counts_as_sent_only_if_it_was(
     """Whenever it is cancelled: what the quota counts is what left for the site."""
     rng = random.Random(seed)
     tireless = GateRules(
-        limiter=LimiterRules(rate=1000, burst=1000, concurrency=1, daily=10_000),
+        limiter=LimiterRules(
+            rate=1000, burst=1000, concurrency=1, quotas=(Quota(Span.DAY, 10_000),)
+        ),
         breaker=BreakerRules(size=1000, min_calls=1000, failure_rate=1.1),
     )
     async with open_fault_server(respond()) as server:
@@ -320,3 +324,69 @@ async def test_one_request_is_on_its_way_at_a_time_and_the_gap_is_kept(
             assert len(moments) == count
             clock.jump(60)
     assert all(later - earlier >= 60 for earlier, later in itertools.pairwise(moments))
+
+
+# --- again, where that may help
+
+
+PATIENT = attrs.evolve(FAST, retry=RetryRules(base_s=0.01), breaker=BreakerRules(consecutive=9))
+
+
+async def test_request_that_failed_is_sent_again_under_the_same_id(rig: Rig) -> None:
+    async with open_fault_server(in_turn(UNHEALTHY, UNHEALTHY, respond(b"page"))) as server:
+        gate = await rig.loaded_gate(server.domain, rules=PATIENT)
+        assert await ask(gate, server) == b"page"
+        await ask(gate, server)
+    sent = [dict(request.headers) for request in server.requests]
+    ids = [headers["x-request-id"] for headers in sent]
+    assert ids[0] == ids[1] == ids[2] != ids[3]
+    assert [headers["x-attempt"] for headers in sent] == ["1", "2", "3", "1"]
+    assert (gate.view().retries, gate.view().daily_used) == (2, 4)
+
+
+async def test_retries_end_with_their_number_and_with_their_budget(rig: Rig) -> None:
+    async with open_fault_server(UNHEALTHY) as server:
+        gate = await rig.loaded_gate(server.domain, rules=PATIENT)
+        for sent in (3, 5):
+            with pytest.raises(Unavailable):
+                await ask(gate, server)
+            assert len(server.requests) == sent
+    assert gate.view().retry_budget < 1
+
+
+async def test_answer_that_will_not_change_is_asked_for_once(rig: Rig) -> None:
+    refusal = respond(b"", status=429, headers=(("Retry-After", "1"),))
+    for answer in (respond(b"", status=400), refusal):
+        async with open_fault_server(answer) as server:
+            gate = await rig.loaded_gate(server.domain, rules=PATIENT)
+            with pytest.raises((Unavailable, Throttled)):
+                await ask(gate, server)
+            assert len(server.requests) == 1
+
+
+# --- what answers say of limits, and operators
+
+
+async def test_answer_with_nothing_left_makes_the_next_request_wait(rig: Rig) -> None:
+    headers = (("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "50"))
+    async with open_fault_server(respond(headers=headers)) as server:
+        gate = await rig.loaded_gate(server.domain)
+        await ask(gate, server)
+        again = await rig.loaded_gate(server.domain)
+    assert again.view().blocked_s == pytest.approx(50, abs=5)
+    assert rig.said("limiter.blocked") == [{"domain": server.domain, "until_s": pytest.approx(50)}]
+
+
+async def test_held_gate_waits_and_goes_on_when_released(rig: Rig) -> None:
+    async with open_fault_server(respond()) as server, trio.open_nursery() as nursery:
+        gate = await rig.loaded_gate(server.domain)
+        assert await gate.obey(Order.HOLD) is None
+        nursery.start_soon(ask, gate, server)
+        await trio.sleep(0.05)
+        assert server.requests == []
+        again = await rig.loaded_gate(server.domain)
+        assert again.view().breaker is Phase.FORCED_OPEN
+        assert await gate.obey(Order.RELEASE) is None
+        gate.work.wake()
+        await eventually(lambda: len(server.requests) == 1)
+    assert len(rig.said("breaker.held")) == 1

@@ -6,6 +6,7 @@ from jobping.actors.domain_ladder import DomainLadder
 from jobping.core.gate import Closed, Exhausted, HalfOpened, Opened, Throttled, Transition
 from jobping.core.ids import Domain
 from jobping.core.ladder import Demoted, DemotionCause, LadderRules, Promoted, Restart, Tier
+from jobping.core.quota import Span
 from tests.actors.rig import SetClock
 from tests.doubles.postgres import Events
 
@@ -60,7 +61,13 @@ def test_transitions_of_a_living_domain_move_nothing(events: Events) -> None:
     clock = SetClock()
     ladder = ladder_at(Tier.RELIABLE, clock, events)
     for _ in range(5):
-        transitions = (OPENED, HalfOpened(), Closed(), Exhausted(until_s=9.0), REFUSED)
+        transitions = (
+            OPENED,
+            HalfOpened(),
+            Closed(),
+            Exhausted(span=Span.DAY, until_s=9.0),
+            REFUSED,
+        )
         for transition in transitions:
             ladder.note_transition(transition)
         clock.now += HOUR_S

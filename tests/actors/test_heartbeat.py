@@ -22,7 +22,7 @@ NOW = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 VIEW = DomainView(
     domain=Domain("boards.example"),
     tier=Tier.BACKFILL,
-    gate=gate_rules.view(gate_rules.fresh(FAST, Monotonic(0.0), NOW), FAST, Monotonic(0.0)),
+    gate=gate_rules.view(gate_rules.fresh(FAST, Monotonic(0.0)), FAST, Monotonic(0.0), NOW),
 )
 
 
@@ -79,7 +79,11 @@ async def test_heartbeat_says_once_a_minute_how_everything_stands(
             "breaker": "closed",
             "grants": 0,
             "refusals": 0,
+            "rate": 1000.0,
+            "ceiling": None,
             "daily_used": 0,
+            "retry_budget": 3.0,
+            "waits_for": None,
             "blocked_s": 0,
         }
     }

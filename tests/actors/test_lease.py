@@ -131,8 +131,8 @@ async def test_actor_stops_before_its_lease_ends_while_the_store_is_away_and_ret
     ended: list[float] = []
     stage = Stage(rows=[board(1, SITE)])
 
-    def make_actor(place, sharing):  # type: ignore[no-untyped-def]  # as Stage's
-        act = stage.make_actor(place, sharing)
+    def make_actor(place):  # type: ignore[no-untyped-def]  # as Stage's
+        act = stage.make_actor(place)
 
         async def bounded(ctx):  # type: ignore[no-untyped-def]
             try:

@@ -12,6 +12,7 @@ from jobping.core.gate import GateRules
 from jobping.core.ids import Domain
 from jobping.core.limiter import LimiterRules
 from jobping.core.page import Page, PageRequest
+from jobping.core.quota import Quota, Span
 from jobping.errors import Denied, FetchError, MalformedPage, Throttled, Unavailable
 from tests.actors.rig import DAY_S, FAST, Rig
 from tests.doubles.fault_server import (
@@ -24,7 +25,7 @@ from tests.doubles.fault_server import (
 )
 
 PRIVATE = b"User-agent: *\nDisallow: /private\n"
-SLOW = GateRules(limiter=LimiterRules(rate=1 / 900, concurrency=1, daily=4))
+SLOW = GateRules(limiter=LimiterRules(rate=1 / 900, concurrency=1, quotas=(Quota(Span.DAY, 4),)))
 """A source that allows four polls a day and four an hour."""
 
 

@@ -367,10 +367,12 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerMachine = BreakerMachine.TestCase
-TestBreakerMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestBreakerMachine.settings = settings(
+    max_examples=1000, stateful_step_count=15, deadline=None, derandomize=True
+)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=1000, derandomize=True)
 @given(st.lists(outcomes, max_size=30), st.integers(0, 30), st.integers(1, 5))
 def test_neutral_outcomes_inserted_while_closed_change_no_decision(
     sequence: list[Outcome], place: int, times: int
@@ -385,7 +387,7 @@ def test_neutral_outcomes_inserted_while_closed_change_no_decision(
     assert plain == mixed
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=1000, derandomize=True)
 @given(st.integers(1, 12), st.floats(min_value=1, max_value=4))
 def test_open_times_never_shrink_over_failed_probes_in_a_row(probes: int, factor: float) -> None:
     rules = attrs.evolve(STEADY, multiplier=factor)

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from jobping.core import limiter
 from jobping.core.ids import Monotonic
 from jobping.core.limiter import Grant, Hindrance, Hold, Limiter, LimiterRules
+from jobping.core.quota import Quota, Span, end_of
 
 NOON = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -47,16 +48,17 @@ def test_a_fresh_bucket_gives_its_burst_and_then_one_per_interval() -> None:
 
 
 def test_a_cost_above_the_burst_is_impossible_at_once() -> None:
-    rules = LimiterRules(rate=1, burst=2, daily=0)
+    rules = LimiterRules(rate=1, burst=2, quotas=(Quota(Span.DAY, 0),))
     assert held(limiter.fresh(rules, at(0)), rules, 0, cost=3) == Hold(Hindrance.IMPOSSIBLE, None)
 
 
 def test_the_quota_answers_before_the_concurrency_and_that_before_any_wait() -> None:
-    rules = LimiterRules(rate=1, concurrency=1, daily=1)
+    rules = LimiterRules(rate=1, concurrency=1, quotas=(Quota(Span.DAY, 1),))
     state, _ = granted(limiter.fresh(rules, at(0)), rules, 0)
     midnight = 12 * 3600
-    assert held(state, rules, 0) == Hold(Hindrance.DAILY, at(midnight))
-    unlimited = attrs.evolve(rules, daily=None)
+    assert held(state, rules, 0) == Hold(Hindrance.QUOTA, at(midnight))
+    unlimited = attrs.evolve(rules, quotas=())
+    state = attrs.evolve(state, windows=())
     assert held(state, unlimited, 0) == Hold(Hindrance.CONCURRENCY, None)
     assert held(limiter.release(state), unlimited, 0) == Hold(Hindrance.RATE, at(1))
 
@@ -71,7 +73,7 @@ def test_the_latest_of_block_rate_and_gap_answers_and_the_upper_row_at_equal_mom
 
 
 def test_the_day_ends_at_local_midnight_on_days_of_23_and_25_hours() -> None:
-    rules = LimiterRules(rate=1, daily=0, zone=BERLIN)
+    rules = LimiterRules(rate=1, quotas=(Quota(Span.DAY, 0),), zone=BERLIN)
     state = limiter.fresh(rules, at(0))
     spring = dt.datetime(2026, 3, 29, 0, 0, tzinfo=BERLIN)
     autumn = dt.datetime(2026, 10, 25, 0, 0, tzinfo=BERLIN)
@@ -80,11 +82,11 @@ def test_the_day_ends_at_local_midnight_on_days_of_23_and_25_hours() -> None:
 
 
 def test_the_quota_is_counted_anew_at_midnight_and_not_when_the_clock_goes_back() -> None:
-    rules = LimiterRules(rate=1, daily=1)
+    rules = LimiterRules(rate=1, quotas=(Quota(Span.DAY, 1),))
     state, _ = granted(limiter.fresh(rules, at(0)), rules, 0)
     state = limiter.release(state)
     yesterday = NOON - dt.timedelta(days=1)
-    assert held(state, rules, 10, yesterday).hindrance is Hindrance.DAILY
+    assert held(state, rules, 10, yesterday).hindrance is Hindrance.QUOTA
     midnight = dt.datetime(2026, 3, 11, tzinfo=dt.UTC)
     assert held(state, rules, 10, midnight - dt.timedelta(seconds=1)).until == 11
     granted(state, rules, 11, midnight)
@@ -153,12 +155,16 @@ def test_a_hint_blocks_only_when_nothing_is_left() -> None:
 
 
 def test_a_grant_taken_back_leaves_pace_quota_and_gap_as_if_it_had_not_been() -> None:
-    rules = LimiterRules(rate=0.1, min_gap_s=20, daily=2, concurrency=1)
+    rules = LimiterRules(rate=0.1, min_gap_s=20, quotas=(Quota(Span.DAY, 2),), concurrency=1)
     state, _ = granted(limiter.fresh(rules, at(0)), rules, 0)
     before = limiter.release(state)
     state, second = granted(before, rules, 30)
     after = limiter.take_back(state, rules, second)
-    assert (after.latest_ns, after.used, after.in_flight) == (before.latest_ns, 1, 0)
+    assert (after.latest_ns, after.windows, after.in_flight) == (
+        before.latest_ns,
+        before.windows,
+        0,
+    )
     granted(after, rules, 30)
 
 
@@ -171,10 +177,10 @@ def test_a_grant_taken_back_during_a_block_does_not_refill_the_bucket() -> None:
 
 
 def test_a_grant_taken_back_the_next_day_does_not_change_that_days_count() -> None:
-    rules = LimiterRules(rate=1, daily=5)
+    rules = LimiterRules(rate=1, quotas=(Quota(Span.DAY, 5),))
     state, grant = granted(limiter.fresh(rules, at(0)), rules, 0)
     state, _ = granted(state, rules, 50_000, NOON + dt.timedelta(days=1))
-    assert limiter.take_back(state, rules, grant).used == 1
+    assert limiter.take_back(state, rules, grant).windows[0].used == 1
 
 
 def test_releasing_more_grants_than_were_given_is_refused() -> None:
@@ -206,7 +212,9 @@ def test_what_is_missing_by_a_microsecond_is_not_missing() -> None:
     granted(state, rules, 0.9999995)
 
 
-@pytest.mark.parametrize("wrong", [{"rate": 0}, {"burst": 0}, {"daily": -1}, {"concurrency": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"rate": 0}, {"burst": 0}, {"max_block_s": -1}, {"concurrency": 0}]
+)
 def test_rules_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
         LimiterRules(**{"rate": 1, **wrong})
@@ -218,7 +226,11 @@ rules_strategy = st.builds(
     burst=st.integers(1, 6),
     min_gap_s=st.sampled_from([0.0, 0.5, 3.0]),
     concurrency=st.none() | st.integers(1, 3),
-    daily=st.none() | st.integers(1, 30),
+    quotas=st.lists(
+        st.builds(Quota, st.sampled_from(Span), st.integers(1, 30)),
+        max_size=3,
+        unique_by=lambda quota: quota.span,
+    ).map(tuple),
     zone=st.sampled_from([dt.UTC, BERLIN]),
     max_block_s=st.just(600.0),
 )
@@ -257,28 +269,28 @@ class LimiterMachine(RuleBasedStateMachine):
             self.given.append((self.now, self.utcnow))
 
     def check_hold(self, state: Limiter, hold: Hold) -> None:
-        assert attrs.evolve(state, day_ends_at=None, used=0) == attrs.evolve(
-            self.state, day_ends_at=None, used=0
-        )
+        assert attrs.evolve(state, windows=()) == attrs.evolve(self.state, windows=())
         if hold.until is None:
             assert hold.hindrance is Hindrance.CONCURRENCY
             return
         wait = hold.until - self.now
-        longest = max(600.0, self.limits.burst / self.limits.rate, self.limits.min_gap_s, 90_000)
-        assert 0 < wait <= longest
-        if hold.hindrance is not Hindrance.DAILY:
+        longest = max(600.0, self.limits.burst / self.limits.rate, self.limits.min_gap_s)
+        if hold.hindrance is Hindrance.QUOTA:
+            longest = 31 * 86_400 + 3600
+        assert 0 < wait <= longest + 1e-6
+        if hold.hindrance is not Hindrance.QUOTA:
             early = limiter.admit(state, self.limits, at(hold.until - 0.001), self.utcnow)[1]
             if wait > 0.002:
                 assert isinstance(early, Hold)
         then = self.utcnow + dt.timedelta(seconds=wait)
         late = limiter.admit(state, self.limits, hold.until, then)[1]
-        if hold.hindrance is not Hindrance.DAILY:
+        if hold.hindrance is not Hindrance.QUOTA:
             assert isinstance(late, Grant) or late.hindrance in (
                 Hindrance.CONCURRENCY,
-                Hindrance.DAILY,
+                Hindrance.QUOTA,
             )
         elif isinstance(late, Hold):
-            assert late.hindrance is not Hindrance.DAILY
+            assert late.hindrance is not Hindrance.QUOTA
 
     @precondition(lambda self: self.open)
     @rule(sent=st.booleans())
@@ -318,12 +330,11 @@ class LimiterMachine(RuleBasedStateMachine):
             assert later - earlier >= rules.min_gap_s - 1e-5
 
     @invariant()
-    def no_day_sees_more_than_its_quota(self) -> None:
-        if self.limits.daily is None:
-            return
-        today = self.utcnow.astimezone(self.limits.zone).date()
-        used = sum(when.astimezone(self.limits.zone).date() == today for _, when in self.given)
-        assert used <= self.limits.daily
+    def no_window_sees_more_than_its_quota(self) -> None:
+        for one in self.limits.quotas:
+            ends_at = end_of(one.span, self.utcnow, self.limits.zone)
+            ends = [end_of(one.span, when, self.limits.zone) for _, when in self.given[-40:]]
+            assert ends.count(ends_at) <= one.most
 
     @invariant()
     def every_grant_is_in_flight_once(self) -> None:
@@ -331,7 +342,9 @@ class LimiterMachine(RuleBasedStateMachine):
 
 
 TestLimiterMachine = LimiterMachine.TestCase
-TestLimiterMachine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestLimiterMachine.settings = settings(
+    max_examples=1000, stateful_step_count=15, deadline=None, derandomize=True
+)
 
 
 @settings(deadline=None)

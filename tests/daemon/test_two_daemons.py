@@ -74,6 +74,8 @@ async def pair(home: Home, dsn: Dsn) -> AsyncIterator[Pair]:
         answer = respond(greenhouse(range(3)))
 
         async def note(stream: trio.abc.Stream, received: Received) -> After:
+            if received.path == "/robots.txt":  # passes beside the source's pace, a while apart
+                return await respond(b"", status=404)(stream, received)
             moments.append(trio.current_time())
             return await answer(stream, received)
 
