@@ -49,6 +49,7 @@ LOOK_EVERY_S: Final = 60.0  # boards come and go by command; our choice
 DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md section 4
 IN_BACKFILL: Final = "backfill"
 EMPTY: Final = "empty"
+KEPT_S: Final = 15.0  # an idle connection is kept so long between two polls; our choice
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
 ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
@@ -187,6 +188,12 @@ class Scraper:
             if self._must_probe:
                 await self._probe()
             row, self._next_at = await self._longest_due()
+            spread_s = 0.0 if row is None else self._next_at - self.parts.clock.monotonic()
+            if spread_s > 0:  # the rest of a quota is spread over the rest of its window
+                if spread_s > KEPT_S:
+                    await self.gate.rest()
+                await self.work.wait_until(self._next_at)
+                continue
             if row is not None:
                 health = await self._poll(row)
                 if health is not Health.NEUTRAL:
@@ -234,15 +241,13 @@ class Scraper:
         return [row for row in rows if not self.parts.suspects.is_resting(row.id, now)]
 
     async def _longest_due(self) -> tuple[StoredBoard | None, float]:
-        """Return the board that is due longest, or None and when to look again."""
+        """Return the board that is due longest and when to poll it, or None and when to look."""
         utcnow, now = self.parts.clock.utcnow(), self.parts.clock.monotonic()
         rows = await self._boards()
         due = [row for row in rows if is_due(row.next_due_at, utcnow)]
         if due:
-            planned = self.gate.plan()
-            if planned <= now:
-                return min(due, key=_due_since), now
-            return None, min(planned, now + LOOK_EVERY_S)
+            planned = min(self.gate.plan(), now + LOOK_EVERY_S)
+            return min(due, key=_due_since), max(now, planned)
         waits = [(row.next_due_at - utcnow).total_seconds() for row in rows if row.next_due_at]
         return None, now + min([LOOK_EVERY_S, *waits])
 
@@ -252,6 +257,7 @@ class Scraper:
         poll = self._poll_of(row, page_cap)
         end, judgement = None, INTERRUPTED
         self.parts.suspects.begin(row.id, self.domain)
+        self.gate.begin_poll()
         try:
             poll.last = await self.parts.boards.last_answer(row.id)
             end = await poll.run()

@@ -129,6 +129,7 @@ async def test_daemon_that_was_suspended_beyond_its_lease_sends_nothing_when_it_
 ) -> None:
     async with pair.daemon(0) as first:
         await first.wait_for("scraper.polled", count=2)
+        await trio.sleep(0.5)  # nothing of it holds a lock in the database
         first.send(SIGSTOP)  # it waits for its turn to ask for the third board
         async with pair.daemon(1) as second:
             await second.wait_for("lease.claimed")
