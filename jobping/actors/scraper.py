@@ -202,7 +202,8 @@ class Scraper:
                 if good is not None:
                     self.ladder.note_cycle(good=good)
                     good = None
-                await self.gate.rest()
+                if self._next_at - self.parts.clock.monotonic() > KEPT_S:
+                    await self.gate.rest()
             if self.ladder.must_leave:
                 raise DomainUnavailable(self.domain, self.ladder.tier.value)
             if row is None:

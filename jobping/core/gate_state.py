@@ -1,7 +1,7 @@
 """The values of one domain's gate: rules, state, decisions, transitions, and a view for people."""
 
 import enum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import attrs
 
@@ -15,6 +15,9 @@ from jobping.core.retry import RetryBudget, RetryRules
 
 SLOWEST_RATE = 1 / 900
 """No learning makes the rate lower than one request per longest own back-off (our choice)."""
+
+
+DAY_S: Final = 86_400.0
 
 
 class Reason(enum.StrEnum):
@@ -238,5 +241,6 @@ class GateView:
 
     @property
     def daily_limit(self) -> int | None:
-        """Most requests of a day, where there is a daily quota."""
-        return next((one.most for one in self.quotas if one.span is Span.DAY), None)
+        """Most requests of a day; None where the pace itself allows no more than the quota."""
+        most = next((one.most for one in self.quotas if one.span is Span.DAY), None)
+        return None if most is None or most > self.rate * DAY_S else most
