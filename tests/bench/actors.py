@@ -31,6 +31,7 @@ from tests.bench.contender import Contender, Meter, Shape
 
 ROOM = 128  # of every request queue
 SIBLINGS = 1_000
+ASKERS = 8  # at a time, of one actor as of many: nobody has a thousand for one caller
 MANY = 1_000
 THREADS = 40  # a peer with a thread for each actor gets no more of them
 
@@ -72,7 +73,7 @@ async def answer_questions(ctx: Context[Question]) -> None:
         delivery.reply(delivery.message.answer())
 
 
-async def ask_actors(meter: Meter, count: int) -> None:
+async def ask_actors(meter: Meter, count: int, askers: int = 1) -> None:
     """Ask so many actors in turn, each ask with its own deadline; the statistics must add up."""
     boxes = [Mailbox(mailbox_rules()) for _ in range(count)]
     children = tuple(
@@ -80,10 +81,15 @@ async def ask_actors(meter: Meter, count: int) -> None:
         for number, box in enumerate(boxes)
     )
     log = EventLog()
-    async with running_tree(SupervisorSpec(children=children), log):
-        refs = cycle([box.ref for box in boxes])
-        for number, ref in zip(meter.each(), refs, strict=False):
+    work = zip(meter.each(), cycle([box.ref for box in boxes]), strict=False)
+
+    async def ask() -> None:
+        for number, ref in work:
             meter.add(await ref.ask(Question(number), within=5.0))
+
+    async with running_tree(SupervisorSpec(children=children), log), trio.open_nursery() as asking:
+        for _ in range(askers):
+            asking.start_soon(ask)
     check_conserved(meter, boxes)
     assert len(log.of(ChildStarted)) == len(log.of(ChildExited)) == count
 
@@ -105,7 +111,7 @@ def check_conserved(meter: Meter, boxes: list[Mailbox[Question]]) -> None:
     assert not any(box.rejected or box.dead_letters or box.queued for box in seen)
 
 
-async def ask_bare(meter: Meter, count: int) -> None:
+async def ask_bare(meter: Meter, count: int, askers: int = 1) -> None:
     """Ask so many tasks in turn over their channels, with a fresh reply channel each time."""
     asked: list[trio.MemorySendChannel[Request]] = []
 
@@ -118,10 +124,17 @@ async def ask_bare(meter: Meter, count: int) -> None:
             send, received = trio.open_memory_channel[Request](ROOM)
             asked.append(send)
             nursery.start_soon(serve, received)
-        for number, send in zip(meter.each(), cycle(asked), strict=False):
-            reply, answer = trio.open_memory_channel[int](1)
-            await send.send((Question(number), reply))
-            meter.add(await answer.receive())
+        work = zip(meter.each(), cycle(asked), strict=False)
+
+        async def ask() -> None:
+            for number, send in work:
+                reply, answer = trio.open_memory_channel[int](1)
+                await send.send((Question(number), reply))
+                meter.add(await answer.receive())
+
+        async with trio.open_nursery() as asking:
+            for _ in range(askers):
+                asking.start_soon(ask)
         nursery.cancel_scope.cancel()
 
 
@@ -303,10 +316,10 @@ SHAPES = (
         name="scale",
         units=30_000,
         contenders=(
-            Contender("one actor", on_trio(ask_actors, 1)),
-            Contender("many actors", on_trio(ask_actors, MANY)),
-            Contender("one task", on_trio(ask_bare, 1)),
-            Contender("many tasks", on_trio(ask_bare, MANY)),
+            Contender("one actor", on_trio(ask_actors, 1, ASKERS)),
+            Contender("many actors", on_trio(ask_actors, MANY, ASKERS)),
+            Contender("one task", on_trio(ask_bare, 1, ASKERS)),
+            Contender("many tasks", on_trio(ask_bare, MANY, ASKERS)),
         ),
     ),
     Shape(

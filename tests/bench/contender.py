@@ -69,8 +69,11 @@ class Meter:
         self.begin()
 
     def each(self) -> Iterator[int]:
-        """Yield the numbers of the units: a tenth as warm-up, then those that are measured."""
-        for number in range(self.units // 10):
+        """Yield the numbers of the units: a tenth as warm-up, then those that are measured.
+
+        The former are negative, for their answers may come when the measuring has begun.
+        """
+        for number in range(-(self.units // 10), 0):
             self.begun += 1
             yield number
         self.begin()
@@ -98,9 +101,10 @@ class Meter:
         self._rss_end = _memory("smaps_rollup", "Rss")
 
     def add(self, answer: int) -> None:
-        """Count an answer."""
-        self._answers += 1
-        self._digest += answer
+        """Count an answer, unless it is of the warm-up."""
+        if answer > 0:
+            self._answers += 1
+            self._digest += answer
 
     def mark(self) -> None:
         """Begin an interval of wall time."""
