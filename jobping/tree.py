@@ -8,7 +8,7 @@ lease), heartbeat, control.
 import math
 import random
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -41,7 +41,7 @@ from jobping.control import serve_control
 from jobping.core.board import StoredBoard
 from jobping.core.gate import GateRules
 from jobping.core.ids import SourceName
-from jobping.core.ladder import LadderRules
+from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.quota import Quota, Span, strictest
 from jobping.core.robots import Use
@@ -84,6 +84,7 @@ M = TypeVar("M")
 HOUR_S: Final = 3_600.0
 LONGEST_DAY_H: Final = 25  # where the clocks go back
 DAY_S: Final = 86_400.0
+SLOWER: Final = 4  # design/sources.md section 3
 STORE_STOP_S: Final = 25.0  # the pool's close, then SIGINT to the server, 10 s, SIGQUIT
 DIGEST_STOP_S: Final = 15.0  # a digest in hand is sent and marked
 DEGRADATION_STOP_S: Final = 16.0  # its children's 15 s and a margin
@@ -333,6 +334,9 @@ def _degradation(materials: Materials, boxes: _Mailboxes, shared: _SharedPaces) 
         emit=materials.emit_as("degradation"),
         make_actor=partial(_domain_actor, materials, boxes, shared),
         hook=observer(materials.emit_as("degradation")),
+        individual=frozenset(
+            name for name, source in materials.sources.items() if source.has_individual
+        ),
     )
 
 
@@ -359,7 +363,7 @@ def _domain_actor(
         work = Work()
         gate = DomainGate(
             domain=place.domain,
-            rules=GateRules(limiter=limiter_rules(tuple(paces.values()))),
+            rules=GateRules(limiter=on_tier(limiter_rules(paces.values()), place.ladder.tier)),
             ladder=place.ladder,
             lease=place.lease,
             fetcher=materials.fetcher,
@@ -395,7 +399,16 @@ def _domain_actor(
     return scrape
 
 
-def limiter_rules(paces: Sequence[Pace]) -> LimiterRules:
+def on_tier(rules: LimiterRules, tier: Tier) -> LimiterRules:
+    """Return the limiter of a host on a tier: in small pieces it is asked a quarter as often."""
+    if tier is not Tier.INDIVIDUAL:
+        return rules
+    return attrs.evolve(
+        rules, rate=rules.rate / SLOWER, burst=1, min_gap_s=rules.min_gap_s * SLOWER
+    )
+
+
+def limiter_rules(paces: Collection[Pace]) -> LimiterRules:
     """Return the limiter of a host, one request at a time.
 
     Every host has a daily quota, so that its day is counted: where no source states one it is what

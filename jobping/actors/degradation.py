@@ -133,6 +133,7 @@ class Degradation:
     """Runs one child per domain whose lease is held, and follows boards and leases.
 
     Attributes:
+        individual: The sources that can be read in small pieces, and so give a domain that tier.
         hook: Takes the supervision events of the domain actors.
     """
 
@@ -145,6 +146,7 @@ class Degradation:
     emit: Emit
     make_actor: MakeActor
     hook: Callable[[Event], None]
+    individual: frozenset[SourceName] = frozenset()
     _sources: dict[Domain, frozenset[SourceName]] = attrs.field(factory=dict, init=False)
     _places: dict[Domain, Place] = attrs.field(factory=dict, init=False)
     _keeper: LeaseKeeper = attrs.field(init=False)
@@ -215,7 +217,7 @@ class Degradation:
                 ladder=DomainLadder.at(
                     tiers.get(domain, self.rules.tiers[0]),
                     domain=domain,
-                    rules=self.rules,
+                    rules=self._rules_of(self._sources[domain]),
                     clock=self.clock,
                     emit=self.emit,
                 ),
@@ -226,6 +228,12 @@ class Degradation:
         ]
         self._places.update({place.domain: place for place in found})
         return found
+
+    def _rules_of(self, sources: frozenset[SourceName]) -> LadderRules:
+        """Return the rules of a domain: its sources say which tiers there are."""
+        if sources.isdisjoint(self.individual):
+            return self.rules
+        return attrs.evolve(self.rules, tiers=tuple(Tier))
 
     def _spec_of(self, place: Place) -> ChildSpec[ScraperMessage]:
         return ChildSpec(
@@ -264,6 +272,7 @@ class Degradation:
             if sources != place.sources:  # another pace may hold
                 await self._end(supervisor, place.domain)
                 mailbox = Mailbox[ScraperMessage](MailboxSpec(capacity=ASKS_WAITING))
+                place.ladder.follow(self._rules_of(sources))
                 anew = attrs.evolve(place, sources=sources, mailbox=mailbox)
                 self._places[place.domain] = anew
                 changed.append(anew)

@@ -19,6 +19,7 @@ class DomainLadder:
 
     Attributes:
         must_leave: The ladder moved; the actor of the old tier has to end.
+        cycle_at: When the next cycle of the individual tier begins; a restart does not hasten it.
     """
 
     domain: Domain
@@ -26,6 +27,7 @@ class DomainLadder:
     clock: Clock
     emit: Emit
     must_leave: bool = attrs.field(default=False, init=False)
+    cycle_at: float = attrs.field(default=0.0, init=False)
     _state: Ladder
 
     @classmethod
@@ -40,6 +42,12 @@ class DomainLadder:
     def tier(self) -> Tier:
         """The tier on which the domain stands."""
         return self._state.tier
+
+    @property
+    def above(self) -> Tier:
+        """The tier that trials ask; on the first tier that itself."""
+        tiers = self.rules.tiers
+        return tiers[max(0, tiers.index(self.tier) - 1)]
 
     @property
     def trial_at(self) -> Monotonic:
@@ -97,6 +105,12 @@ class DomainLadder:
     def reset(self) -> None:
         """Begin again on the first tier, with nothing remembered."""
         self._state = ladder.at_tier(self.rules, self.rules.tiers[0], self.clock.monotonic())
+
+    def follow(self, rules: LadderRules) -> None:
+        """Go on under other rules; where those have other tiers, with nothing else remembered."""
+        if rules.tiers != self.rules.tiers:
+            self._state = ladder.at_tier(rules, self.tier, self.clock.monotonic())
+        self.rules = rules
 
     def note_crash(self) -> Restart | Demoted:
         """Take a crash of the domain's actor."""

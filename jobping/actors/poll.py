@@ -1,9 +1,14 @@
-"""One poll: a walk over a board, page by page, each page stored before the next is asked for."""
+"""One poll: a walk over a board, page by page, each page stored before the next is asked for.
+
+By the reliable route it reads the board's list, by the individual one known postings and a light
+list. A posting that the latter finds gone is counted, no more: nothing is closed here.
+"""
 
 import datetime as dt
 import enum
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, assert_never
 
 import attrs
@@ -14,12 +19,12 @@ from jobping.actors.messages import BatchFenced, BatchRefused, StoreAway, StoreP
 from jobping.actors.site_rules import SiteRules
 from jobping.core import emptiness, robots, walk
 from jobping.core.addresses import follow
-from jobping.core.board import Route, StoredBoard
+from jobping.core.board import Coverage, Route, StoredBoard
 from jobping.core.challenge import Challenge, challenge_of
 from jobping.core.emptiness import Evidence
 from jobping.core.ids import ExternalId
 from jobping.core.page import Page, PageRequest, Redirected
-from jobping.core.posting import PostingDraft
+from jobping.core.posting import KnownPosting, PostingDraft
 from jobping.core.revalidation import (
     LastAnswer,
     answer_of,
@@ -60,7 +65,14 @@ STORE_WITHIN_S: Final = 60.0  # ingest may be busy with other domains' pages
 BATCH: Final = 200  # drafts handed over at once, about 2 MB with their texts
 DRIFT_SHARE: Final = 0.5  # of a page's items that lack what a posting must have
 
+IDLE: Final = "idle"
+
 Failure = FetchError | MalformedPage | BoardGone
+
+
+@attrs.frozen
+class Idle:
+    """There was nothing to ask, and nothing was."""
 
 
 class Health(enum.Enum):
@@ -89,7 +101,11 @@ class Judgement:
 
 @attrs.define(kw_only=True)
 class Tally:
-    """What a poll came to; new + changed + unchanged + duplicate + rejected = items answered."""
+    """What a poll came to; new + changed + unchanged + duplicate + rejected = items answered.
+
+    Attributes:
+        gone: Postings asked for one by one that the source has no longer.
+    """
 
     pages: int = 0
     unchanged_pages: int = 0
@@ -100,8 +116,15 @@ class Tally:
     duplicate: int = 0
     rejected: int = 0
     news: int = 0
+    gone: int = 0
     bytes: int = 0
     reasons: Counter[str] = attrs.field(factory=Counter)
+
+    @property
+    def is_all_rejected(self) -> bool:
+        """Whether there were items, and none of them could be read."""
+        read = self.new + self.changed + self.unchanged + self.duplicate
+        return self.rejected > 0 and read == 0 and self.gone == 0
 
     def add_stored(self, stored: BatchStored) -> None:
         """Add what the store made of a batch."""
@@ -132,6 +155,7 @@ class _Read:
     page: Page
     items: tuple[RawItem, ...]
     parsed: Parsed
+    is_single: bool
 
 
 @attrs.frozen
@@ -150,9 +174,12 @@ class Poll:
 
     Attributes:
         rules: What the sites let us ask; None: the source is held to its terms instead.
-        last: What was kept of the board's last answer, or None.
+        route: Which way the board is read.
+        known: Postings to ask for one by one; for the individual route.
+        last: What was kept of the board's last answer, or None; for the reliable route.
         news_after: Drafts posted before it are stock; None: all are news.
         page_cap: Most pages, where fewer than the source's own cap.
+        requests: Sent so far, redirects followed included.
         failure: What ended the walk instead of a page, or None.
         answer: What to keep of the answer of a complete walk over one page, or None.
         listed: The ids that a walk of the usual extent listed, or None.
@@ -162,11 +189,14 @@ class Poll:
     source: Source
     gate: DomainGate
     rules: SiteRules | None = None
+    route: Route = Route.RELIABLE
+    known: Sequence[KnownPosting] = ()
     last: LastAnswer | None = None
     postings: Postings
     ingest: Ref[StorePostings]
     news_after: dt.datetime | None
     page_cap: int | None = None
+    requests: int = attrs.field(default=0, init=False)
     tally: Tally = attrs.field(factory=Tally, init=False)
     failure: Failure | None = attrs.field(default=None, init=False)
     answer: LastAnswer | None = attrs.field(default=None, init=False)
@@ -174,7 +204,7 @@ class Poll:
     _state: Walk = attrs.field(init=False)
     _key: bytes = attrs.field(default=b"", init=False)
 
-    async def run(self) -> WalkEnd:
+    async def run(self) -> WalkEnd | Idle:
         """Walk the board; every page read is stored, however the walk ends.
 
         Raises:
@@ -182,7 +212,9 @@ class Poll:
             StoreError: The gate's row could not be written, or the store is away.
             SupervisionError: Ingest did not answer.
         """
-        self._begin()
+        if not self._begin():
+            await trio.lowlevel.checkpoint()
+            return Idle()
         try:
             if await self._walk():
                 return Complete()
@@ -190,33 +222,42 @@ class Poll:
             self.failure = error
         return walk.finish(self._state, self.failure)
 
-    def _begin(self) -> None:
-        requests = self.source.requests(self.row.board, Route.RELIABLE)
-        cap = min(self.page_cap or self.source.page_cap, self.source.page_cap)
-        self._state = walk.start(requests, coverage=self.source.coverage, page_cap=cap)
-        key = request_key(requests[0], self.row.board, self.source.version)
+    def _begin(self) -> bool:
+        """Begin the walk; False where there is nothing to ask."""
+        board, source = self.row.board, self.source
+        cap = self.page_cap or source.page_cap
+        if self.route is Route.INDIVIDUAL:
+            requests = source.individual(board, self.known, cap)
+            if requests:
+                self._state = walk.start(requests, coverage=Coverage.EACH, page_cap=cap)
+            return bool(requests)
+        requests, cap = source.requests(board, Route.RELIABLE), min(cap, source.page_cap)
+        self._state = walk.start(requests, coverage=source.coverage, page_cap=cap)
+        key = request_key(requests[0], board, source.version)
         self._key = key if len(requests) == 1 else b""
+        return True
 
     async def _walk(self) -> bool:
         """Read page after page; True at once where the only one is the last answer again."""
         read: _Read | None = None
         while (request := walk.next_request(self._state)) is not None:
-            answer = await self._ask(request, self._read)
+            answer = await self._ask(request, partial(self._read, request))
             match answer:
                 case _Same(page=page) if self.last is not None:
                     self.tally.add_unchanged(self.last)
                     self.answer = self.last.refreshed(page)
                     return True
                 case _Read():
-                    await self._store(answer)
-                    self._state = walk.on_page(self._state, answer.parsed)
+                    lacking = await self._store(answer)
+                    self._state = walk.on_page(self._state, _with(answer.parsed, lacking))
                     read = answer
                 case BoardGone():
                     self.failure = answer
                     return False
                 case _:
                     raise ValueError(f"{self.source.name}: the same answer as none")
-        self._keep(read)
+        if self.route is Route.RELIABLE:
+            self._keep(read)
         return False
 
     def _keep(self, read: _Read | None) -> None:
@@ -242,15 +283,16 @@ class Poll:
         """Ask the first page only, store nothing, and say whether it lists postings as usual."""
         self._begin()
         try:
-            answer = await self._ask(self._state.pending[0], self._read_sample)
+            request = self._state.pending[0]
+            answer = await self._ask(request, partial(self._read_sample, request))
         except EmptyAnswer:
             return Evidence.EMPTY
         except (FetchError, MalformedPage):
             return Evidence.NONE
         return Evidence.USUAL if isinstance(answer, _Read) else Evidence.NONE
 
-    async def _read_sample(self, page: Page) -> _Answer:
-        answer = await self._read(page)
+    async def _read_sample(self, request: PageRequest, page: Page) -> _Answer:
+        answer = await self._read(request, page)
         if isinstance(answer, _Read) and answer.parsed.following is None:
             count = len(answer.parsed.seen)
             if emptiness.is_suspect(count, self.row.counts):
@@ -266,6 +308,7 @@ class Poll:
         for _ in range(MAX_REDIRECTS + 1):
             if self.rules is not None:
                 await self.rules.check(asked.url, hosts)
+            self.requests += 1
             answer = await self.gate.ask(asked, read, hosts=hosts)
             if not isinstance(answer, Redirected):
                 return answer
@@ -280,8 +323,11 @@ class Poll:
             return request
         return conditional(request, self.last)
 
-    async def _read(self, page: Page) -> _Answer:
+    async def _read(self, request: PageRequest, page: Page) -> _Answer:
         """Take a page apart, letting other tasks run between items.
+
+        Args:
+            request: As the source gave it, also where redirects led elsewhere.
 
         Raises:
             Blocked: A captcha or a login form stands in the way.
@@ -294,36 +340,47 @@ class Poll:
         challenge = challenge_of(page)
         if challenge is not None:
             raise Blocked(page.url, challenge.value, status=page.status)
-        if page.status in (404, 410):
+        is_single = request.posting is not None
+        if page.status in (404, 410) and not is_single:
             if self.source.is_gone(page):
                 return BoardGone(status=page.status)
             raise Unavailable(page.url, Unreached.CLIENT, status=page.status)
         items: list[RawItem] = []
-        for item in self.source.parse(page, self.row.board):
+        for item in self._parse(request, page):
             match item:
                 case RawItem():
                     items.append(item)
                     await trio.lowlevel.checkpoint()
                 case Parsed():
-                    return await self._judged(_Read(page=page, items=tuple(items), parsed=item))
+                    read = _Read(page=page, items=tuple(items), parsed=item, is_single=is_single)
+                    return await self._judged(read)
                 case _:
                     assert_never(item)
         raise ValueError(f"{self.source.name}: parse ended without Parsed")
 
+    def _parse(self, request: PageRequest, page: Page) -> Iterator[RawItem | Parsed]:
+        if self.route is Route.INDIVIDUAL:
+            return self.source.parse_individual(page, self.row.board, request)
+        return self.source.parse(page, self.row.board)
+
     async def _judged(self, read: _Read) -> _Read:
         """Return the page unless it has drifted, so that the gate hears of it."""
-        drift = walk.drift_of(read.parsed)
+        drift = None if read.is_single else walk.drift_of(read.parsed)
         if drift is not None:
             await self._store(read)
             raise MalformedPage(drift.reason)
         return read
 
-    async def _store(self, read: _Read) -> None:
+    async def _store(self, read: _Read) -> tuple[Rejected, ...]:
         """Convert and store what is unknown; count all of it.
 
+        Returns:
+            The posting asked for alone, where it lacks what a posting must have.
+
         Raises:
-            MalformedPage: Most items lack what a posting must have.
+            MalformedPage: Most items of a list do.
         """
+        self.tally.gone += len(read.parsed.gone)
         self.tally.seen += len(read.parsed.seen)
         self.tally.duplicate += read.parsed.repeated
         self.tally.add_rejected(read.parsed.rejected)
@@ -335,26 +392,28 @@ class Poll:
         self.tally.unchanged += tally[Known.UNCHANGED]
         self.tally.duplicate += tally[Known.ELSEWHERE]
         drafts: list[PostingDraft] = []
-        rejected = self.tally.rejected
+        lacking: list[Rejected] = []
         for item in fresh:
             if known[item.external_id] is Known.UNKNOWN:
-                drafts += await self._convert(item, read.page)
+                draft = await self._convert(item, read.page)
+                if isinstance(draft, Rejected):
+                    lacking.append(draft)
+                else:
+                    drafts.append(draft)
             if len(drafts) >= BATCH:
                 await self._hand_over(drafts)
                 drafts = []
         await self._hand_over(drafts)
-        lacking = self.tally.rejected - rejected
-        if lacking > DRIFT_SHARE * len(read.items):
+        self.tally.add_rejected(lacking)
+        if not read.is_single and len(lacking) > DRIFT_SHARE * len(read.items):
             reason = self.tally.reasons.most_common(1)[0][0]
-            raise MalformedPage(f"{lacking} of {len(read.items)} postings rejected: {reason}")
+            raise MalformedPage(f"{len(lacking)} of {len(read.items)} postings rejected: {reason}")
+        return tuple(lacking) if read.is_single else ()
 
-    async def _convert(self, item: RawItem, page: Page) -> list[PostingDraft]:
+    async def _convert(self, item: RawItem, page: Page) -> PostingDraft | Rejected:
         draft = self.source.convert(item, page, self.row.board)
         await trio.lowlevel.checkpoint()
-        if isinstance(draft, Rejected):
-            self.tally.add_rejected((draft,))
-            return []
-        return [draft]
+        return draft
 
     async def _hand_over(self, drafts: Sequence[PostingDraft]) -> None:
         if not drafts:
@@ -377,9 +436,15 @@ class Poll:
                 assert_never(answer)
 
 
-def judge(end: WalkEnd, failure: Failure | None) -> Judgement:
+def _with(parsed: Parsed, lacking: tuple[Rejected, ...]) -> Parsed:
+    return attrs.evolve(parsed, rejected=(*parsed.rejected, *lacking)) if lacking else parsed
+
+
+def judge(end: WalkEnd | Idle, failure: Failure | None) -> Judgement:
     """Judge a walk: good when every page came and was read, whether or not it listed all."""
     match end:
+        case Idle():
+            return Judgement(health=Health.NEUTRAL, outcome=IDLE, why="there is nothing to ask")
         case Complete():
             return Judgement(health=Health.GOOD, outcome="complete")
         case Partial() if isinstance(failure, Denied):

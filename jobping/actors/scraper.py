@@ -1,14 +1,16 @@
 """One actor per scraper domain: polls its boards in turn, and alone owns their gate.
 
-On the reliable tier it polls what is due. On the backfill tier it scrapes nothing but single trials
-that look for recovery, while digests fall back to stored postings. Expected failures are values
-here and become outcomes of the gate; any other exception is a bug and the supervisor's business.
+On the reliable tier it polls what is due. On the individual tier it asks for a few postings a
+cycle, one by one or in small pages. On the backfill tier it scrapes nothing, and digests fall back
+to stored postings. Below the reliable tier single trials look for recovery. Expected failures are
+values here and become outcomes of the gate; any other exception is a bug and the supervisor's
+business.
 """
 
 import datetime as dt
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
 import attrs
@@ -25,15 +27,16 @@ from jobping.actors.messages import (
     ScraperMessage,
     StorePostings,
 )
-from jobping.actors.poll import Health, Judgement, Poll, judge
+from jobping.actors.poll import IDLE, Health, Idle, Judgement, Poll, judge
+from jobping.actors.rounds import Rounds
 from jobping.actors.site_rules import SiteRules
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.core import emptiness
-from jobping.core.board import StoredBoard
+from jobping.core.board import Route, StoredBoard
 from jobping.core.emptiness import Evidence, Verdict
-from jobping.core.ids import Domain, Monotonic, SourceName
+from jobping.core.ids import BoardId, Domain, Monotonic, SourceName
 from jobping.core.ladder import Tier
 from jobping.core.order import Order
 from jobping.core.schedule import PollEnd, PollRules, is_due, next_poll
@@ -50,6 +53,7 @@ DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md s
 IN_BACKFILL: Final = "backfill"
 EMPTY: Final = "empty"
 KEPT_S: Final = 15.0  # an idle connection is kept so long between two polls; our choice
+INDIVIDUAL_POSTINGS: Final = 20  # requests of one individual cycle, all boards together; our choice
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
 ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
@@ -94,10 +98,16 @@ class Scraper:
     _succeeded_at: dt.datetime | None = attrs.field(default=None, init=False)
     _must_probe: bool = attrs.field(default=False, init=False)
     _rules: SiteRules = attrs.field(init=False)
+    _rounds: Rounds = attrs.field(init=False)
+    _turns: Iterator[int] = attrs.field(factory=itertools.count, init=False)
 
     @_rules.default
     def _fresh_rules(self) -> SiteRules:
         return SiteRules(gate=self.gate, clock=self.parts.clock, emit=self.parts.emit)
+
+    @_rounds.default
+    def _fresh_rounds(self) -> Rounds:
+        return Rounds(postings=self.parts.postings)
 
     async def run(self, ctx: Context[ScraperMessage]) -> None:
         """Poll until asked to stop.
@@ -116,10 +126,15 @@ class Scraper:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._answer, ctx)
                 with self.work.scope:
-                    if self.ladder.tier is Tier.RELIABLE:
-                        await self._poll_due()
-                    else:
-                        await self._look_for_recovery()
+                    match self.ladder.tier:
+                        case Tier.RELIABLE:
+                            await self._poll_due()
+                        case Tier.INDIVIDUAL:
+                            await self._poll_singly()
+                        case Tier.BACKFILL:
+                            await self._look_for_recovery()
+                        case _:
+                            assert_never(self.ladder.tier)
                 nursery.cancel_scope.cancel()
 
     async def _answer(self, ctx: Context[ScraperMessage]) -> None:
@@ -167,13 +182,16 @@ class Scraper:
         now = self.parts.clock.monotonic()
         turn_at, reason = self.gate.turn()
         own_at, own = self._next_at, "schedule"
-        if self.ladder.tier is not Tier.RELIABLE:
-            own_at, own = self.ladder.trial_at, "trial"
+        tier, trial_at = self.ladder.tier, self.ladder.trial_at
+        if tier is Tier.BACKFILL or (tier is Tier.INDIVIDUAL and trial_at < self.ladder.cycle_at):
+            own_at, own = trial_at, "trial"
+        elif tier is Tier.INDIVIDUAL:
+            own_at = self.ladder.cycle_at
         if turn_at is not None and own_at > max(now, turn_at):
             turn_at, reason = Monotonic(own_at), own
         return DomainView(
             domain=self.domain,
-            tier=self.ladder.tier,
+            tier=tier,
             gate=self.gate.view(),
             next_in_s=None if turn_at is None else max(0.0, turn_at - now),
             waits_for=reason,
@@ -204,8 +222,7 @@ class Scraper:
                     good = None
                 if self._next_at - self.parts.clock.monotonic() > KEPT_S:
                     await self.gate.rest()
-            if self.ladder.must_leave:
-                raise DomainUnavailable(self.domain, self.ladder.tier.value)
+            self._leave_if_demoted()
             if row is None:
                 await self.work.wait_until(self._next_at)
 
@@ -216,24 +233,104 @@ class Scraper:
         if rows:
             await self._poll(min(rows, key=_due_since), page_cap=1)
 
+    def _leave_if_demoted(self) -> None:
+        if self.ladder.must_leave:
+            raise DomainUnavailable(self.domain, self.ladder.tier.value)
+
+    async def _poll_singly(self) -> None:
+        """Ask for a few postings a cycle; between cycles make trials until enough were good."""
+        unsaid = True
+        while self.ladder.tier is Tier.INDIVIDUAL:
+            await self.work.begin()
+            now = self.parts.clock.monotonic()
+            polled: frozenset[BoardId] = frozenset()
+            if self.ladder.cycle_at <= now:
+                polled = await self._individual_cycle()
+            elif self.ladder.trial_at <= now:
+                if await self._try_above():
+                    return
+            elif not unsaid:
+                await self.work.wait_until(min(self.ladder.cycle_at, self.ladder.trial_at))
+            self._leave_if_demoted()
+            if unsaid:
+                await self._say_unpolled(but=polled)
+                unsaid = False
+
+    async def _individual_cycle(self) -> frozenset[BoardId]:
+        """Ask for so many postings of the boards whose turn it is; return those boards."""
+        rows = await self._boards_singly()
+        every_s = self._cycle_every_s(rows)
+        self.ladder.cycle_at = self.parts.clock.monotonic() + every_s
+        left, good, polled = INDIVIDUAL_POSTINGS, None, set[BoardId]()
+        for row in await self._rounds.boards(rows):
+            await self.work.begin()
+            self._rounds.note(row)
+            health, requests = await self._ask_singly(row, left)
+            polled.add(row.id)
+            if health is not Health.NEUTRAL:
+                good = bool(good) or health is Health.GOOD
+            left -= requests
+            if left <= 0 or self.ladder.must_leave:
+                break
+        if good is not None:
+            self.ladder.note_cycle(good=good)
+        await self.gate.rest()
+        return frozenset(polled)
+
+    async def _ask_singly(self, row: StoredBoard, limit: int) -> tuple[Health, int]:
+        """Ask for known postings of a board, and for its light list where there is room for it.
+
+        Returns:
+            How it went, and how many requests that took.
+        """
+        lists = self.parts.sources[row.board.source].requests(row.board, Route.INDIVIDUAL)
+        most = limit if limit == 1 else limit - len(lists)
+        poll = self._poll_of(row, page_cap=limit)
+        poll.route, poll.known = Route.INDIVIDUAL, await self._rounds.known(row, most)
+        return await self._run(poll), poll.requests
+
+    async def _boards_singly(self) -> list[StoredBoard]:
+        rows, sources = await self._boards(), self.parts.sources
+        return [row for row in rows if sources[row.board.source].has_individual]
+
+    def _cycle_every_s(self, rows: Sequence[StoredBoard]) -> float:
+        """Return how long after a cycle's beginning the next one begins."""
+        polls = [self.parts.polls[row.board.source].stretched(self._rules.stretch) for row in rows]
+        return max((rules.poll_every_s for rules in polls), default=LOOK_EVERY_S)
+
     async def _look_for_recovery(self) -> None:
         """Make single trials of the tier above, board after board, until enough were good."""
-        rows = await self._boards()
-        for row in rows:
-            await self.parts.cycle.put(_polled(row, self.domain, ok=False, fault=IN_BACKFILL))
-        for turn in itertools.count():
+        await self._say_unpolled()
+        while True:
             while (trial_at := self.ladder.trial_at) > self.parts.clock.monotonic():
                 await self.work.wait_until(trial_at)
-            if self.ladder.tier is Tier.RELIABLE:
+            if self.ladder.tier is not Tier.BACKFILL or await self._try_above():
                 return
-            rows = await self._boards()
-            if not rows:
-                await self.work.wait_until(self.parts.clock.monotonic() + LOOK_EVERY_S)
-                continue
-            good = await self._poll(rows[turn % len(rows)], page_cap=1) is not Health.BAD
-            self.parts.emit("tier.probed", domain=self.domain, good=good)
-            if self.ladder.note_trial(good=good) is not None:
-                return
+
+    async def _say_unpolled(self, *, but: frozenset[BoardId] = frozenset()) -> None:
+        """Tell the cycle that it need not wait for the other boards."""
+        for row in await self._boards():
+            if row.id not in but:
+                await self.parts.cycle.put(_polled(row, self.domain, ok=False, fault=IN_BACKFILL))
+
+    async def _try_above(self) -> bool:
+        """Make one trial of the tier above, of the board whose turn it is; True if it promotes."""
+        rows = await self._boards()
+        if not rows:
+            await self.work.wait_until(self.parts.clock.monotonic() + LOOK_EVERY_S)
+            return False
+        row = rows[next(self._turns) % len(rows)]
+        good = await self._trial(row) is not Health.BAD
+        self.parts.emit("tier.probed", domain=self.domain, good=good)
+        return self.ladder.note_trial(good=good) is not None
+
+    async def _trial(self, row: StoredBoard) -> Health:
+        """Ask one thing; where the individual route has nothing to ask, the reliable one has."""
+        if self.ladder.above is Tier.INDIVIDUAL:
+            health, requests = await self._ask_singly(row, 1)
+            if requests:
+                return health
+        return await self._poll(row, page_cap=1)
 
     async def _boards(self) -> list[StoredBoard]:
         now = self.parts.clock.monotonic()
@@ -253,19 +350,27 @@ class Scraper:
         return None, now + min([LOOK_EVERY_S, *waits])
 
     async def _poll(self, row: StoredBoard, page_cap: int | None = None) -> Health:
-        """Poll one board, store when it is due again, and say in one line what came of it."""
-        began = self.parts.clock.monotonic()
-        poll = self._poll_of(row, page_cap)
+        """Poll one board by its reliable route."""
+        return await self._run(self._poll_of(row, page_cap))
+
+    async def _run(self, poll: Poll) -> Health:
+        """Poll one board, store when it is due again, and say in one line what came of it.
+
+        The individual route leaves the board's row alone: it is due when the reliable one is.
+        """
+        began, row = self.parts.clock.monotonic(), poll.row
         end, judgement = None, INTERRUPTED
+        is_reliable = poll.route is Route.RELIABLE
         self.parts.suspects.begin(row.id, self.domain)
         self.gate.begin_poll()
         try:
-            poll.last = await self.parts.boards.last_answer(row.id)
+            if is_reliable:
+                poll.last = await self.parts.boards.last_answer(row.id)
             end = await poll.run()
             judgement = await self._weighed(poll, judge(end, poll.failure))
         finally:
             self._report(poll, judgement, self.parts.clock.monotonic() - began)
-        if page_cap is None or isinstance(end, Complete):
+        if is_reliable and (poll.page_cap is None or isinstance(end, Complete)):
             await self._mark(poll, end, judgement)
         self.parts.suspects.end(row.id, self.domain)
         is_ok = judgement.health is not Health.BAD and judgement.fault is None
@@ -286,9 +391,13 @@ class Scraper:
         )
 
     async def _weighed(self, poll: Poll, judgement: Judgement) -> Judgement:
-        """Judge a good walk that listed hardly any of the postings that its board used to list."""
+        """Judge a good walk that brought hardly any posting, or none that can be read."""
         row = poll.row
-        if judgement.health is not Health.GOOD or poll.listed is None:
+        is_good = judgement.health is Health.GOOD
+        if is_good and poll.route is Route.INDIVIDUAL and poll.tally.is_all_rejected:
+            why = poll.tally.reasons.most_common(1)[0][0]
+            return Judgement(health=Health.BAD, outcome="drift", fault="parse", why=why)
+        if not is_good or poll.listed is None:
             return judgement
         if not emptiness.is_suspect(len(poll.listed), row.counts):
             return judgement
@@ -320,7 +429,7 @@ class Scraper:
             return None
         return self.parts.clock.utcnow() - dt.timedelta(seconds=self.parts.news_within_s)
 
-    async def _mark(self, poll: Poll, end: WalkEnd, judgement: Judgement) -> None:
+    async def _mark(self, poll: Poll, end: WalkEnd | Idle, judgement: Judgement) -> None:
         """Store when the board is due again; only a walk stored in full moves its poll mark."""
         row, boards = poll.row, self.parts.boards
         match end:
@@ -348,9 +457,10 @@ class Scraper:
 
     def _report(self, poll: Poll, judgement: Judgement, duration_s: float) -> None:
         tally, board = poll.tally, poll.row.board
+        is_well = judgement.health is Health.GOOD or judgement.outcome == IDLE
         self.parts.emit(
             "scraper.polled",
-            level="info" if judgement.health is Health.GOOD else "warning",
+            level="info" if is_well else "warning",
             domain=self.domain,
             source=board.source,
             board=board.slug,
@@ -370,6 +480,7 @@ class Scraper:
             duplicate=tally.duplicate,
             rejected=tally.rejected,
             news=tally.news,
+            gone=tally.gone,
         )
         if tally.reasons:
             self.parts.emit(

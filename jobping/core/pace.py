@@ -244,7 +244,7 @@ def rebound(state: Pace, rules: PaceRules, was_max_rate: float) -> Pace:
     Args:
         was_max_rate: The most allowed when it was stored.
     """
-    if state.ceiling is None and rules.max_rate != was_max_rate:
+    if state.ceiling is None and rules.max_rate > was_max_rate:
         return attrs.evolve(state, rate=rules.max_rate)
     return attrs.evolve(state, rate=_within(state.rate, rules))
 

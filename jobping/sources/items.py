@@ -88,6 +88,11 @@ class ItemSource(Generic[Item]):
     light: Light | None = None
     single: Single | None = None
 
+    @property
+    def has_individual(self) -> bool:
+        """Whether a board can be read in small pieces."""
+        return self.light is not None or self.single is not None
+
     def with_base_url(self, base_url: str) -> Self:
         """Return the source asked at another place; see `source.with_base_url`."""
         _check_base_url(base_url)

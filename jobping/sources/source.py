@@ -109,6 +109,10 @@ class Source(Protocol):
         """Of the parser; a new one reads every page and item again."""
 
     @property
+    def has_individual(self) -> bool:
+        """Whether there is an individual route: a board can be read in small pieces."""
+
+    @property
     def base_url(self) -> str:
         """Where the source is asked; may hold `{slug}`."""
 

@@ -2,17 +2,17 @@
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 
 from jobping.core.ids import BoardId, ExternalId, PostingId, SourceName
-from jobping.core.posting import PostingDraft, StoredPosting
+from jobping.core.posting import KnownPosting, PostingDraft, StoredPosting
 from jobping.core.tenure import Fence
 from jobping.store.batch import BatchStored, Entry, Known, look_up_known, store_batch
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
-from jobping.store.rows import clean, postings_of
+from jobping.store.rows import clean, key_of, postings_of
 
 __all__ = ["BatchStored", "Known", "Postings"]
 
@@ -45,6 +45,26 @@ ORDER BY news_at DESC, id DESC
 LIMIT $1
 """
 
+# Open postings of a board, the longest unseen first.
+_LEAST_SEEN = """
+SELECT p.external_id, p.url
+FROM posting p
+JOIN posting_seen s ON s.posting_id = p.id
+WHERE p.board_id = $1 AND p.closed_at IS NULL AND p.external_id <> ALL($2::text[])
+ORDER BY s.last_seen, p.id
+LIMIT $3
+"""
+
+# Boards by the matches of their open postings.
+_MOST_MATCHED = """
+SELECT b.id
+FROM unnest($1::bigint[]) AS b (id)
+LEFT JOIN posting p ON p.board_id = b.id AND p.closed_at IS NULL
+LEFT JOIN match m ON m.posting_id = p.id
+GROUP BY b.id
+ORDER BY count(m.posting_id) DESC, b.id
+"""
+
 
 async def _select(connection: Connection, sql: str, *values: object) -> tuple[StoredPosting, ...]:
     """Read whole postings; asyncio side."""
@@ -54,6 +74,21 @@ async def _select(connection: Connection, sql: str, *values: object) -> tuple[St
 async def _count(connection: Connection) -> int:
     """Count the postings, open and closed; asyncio side."""
     return int(await connection.fetchval("SELECT count(*) FROM posting"))
+
+
+async def _least_seen(
+    connection: Connection, board: BoardId, but: Sequence[str], limit: int
+) -> tuple[KnownPosting, ...]:
+    """Read what can be asked for alone; asyncio side."""
+    rows = await connection.fetch(_LEAST_SEEN, board, but, limit)
+    return tuple(
+        KnownPosting(external_id=ExternalId(row["external_id"]), url=row["url"]) for row in rows
+    )
+
+
+async def _most_matched(connection: Connection, boards: Sequence[BoardId]) -> tuple[BoardId, ...]:
+    """Order boards; asyncio side."""
+    return tuple(BoardId(row["id"]) for row in await connection.fetch(_MOST_MATCHED, boards))
 
 
 @attrs.define(kw_only=True)
@@ -126,3 +161,17 @@ class Postings:
     async def newest_news(self, *, limit: int, within_s: float) -> tuple[StoredPosting, ...]:
         """Return open postings that became news within so many seconds, newest first."""
         return await self.database.run(_select, _NEWEST_NEWS, limit, float(within_s))
+
+    async def least_seen(
+        self, board: BoardId, *, limit: int, but: Collection[ExternalId] = ()
+    ) -> tuple[KnownPosting, ...]:
+        """Return open postings of a board, those first that were not seen for longest.
+
+        Args:
+            but: Left out.
+        """
+        return await self.database.run(_least_seen, board, [key_of(id) for id in but], limit)
+
+    async def most_matched(self, boards: Sequence[BoardId]) -> tuple[BoardId, ...]:
+        """Return the boards, those first whose open postings have the most matches."""
+        return await self.database.run(_most_matched, list(boards))
