@@ -4,12 +4,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from jobping.core.gate import GateRules
+from jobping.core.ladder import Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.quota import Quota, Span
 from jobping.errors import StoreConflict, StoreUnavailable
 from jobping.sources import SOURCES
 from jobping.sources.source import Pace, Source
-from jobping.tree import RootPolicy, limiter_rules, source_rules, together_rules
+from jobping.tree import RootPolicy, limiter_rules, on_tier, source_rules, together_rules
 from supervisors import (
     ActorError,
     AskTimeout,
@@ -98,6 +100,22 @@ async def test_store_that_gives_up_itself_is_not_waited_out(autojump_clock: Mock
 
 
 # --- the pace of a host
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_individual_tier_has_at_most_a_quarter_of_the_pace(source: Source) -> None:
+    usual = limiter_rules([source.pace])
+    slow = GateRules(limiter=on_tier(usual, Tier.INDIVIDUAL))
+    assert slow.limiter.rate == slow.pace.max_rate == usual.rate / 4
+    assert (slow.limiter.burst, slow.limiter.min_gap_s) == (1, 4 * usual.min_gap_s)
+    assert slow.limiter.quotas == usual.quotas
+    assert on_tier(usual, Tier.RELIABLE) == on_tier(usual, Tier.BACKFILL) == usual
+
+
+def test_company_boards_have_an_individual_route_and_feeds_have_none() -> None:
+    assert {source.name for source in SOURCES if source.has_individual} == {
+        "ashby", "greenhouse", "lever", "personio", "recruitee", "smartrecruiters"
+    }  # fmt: skip
 
 
 def test_host_that_sources_share_keeps_the_strictest_figure_of_each_kind() -> None:

@@ -262,6 +262,7 @@ async def degrading(
     events: Events | None = None,
     log: EventLog | None = None,
     policy: ExitPolicy | None = None,
+    individual: frozenset[SourceName] = frozenset(),
 ) -> AsyncIterator[tuple[Mailbox[ReadDomains], Supervisor]]:
     box: Mailbox[ReadDomains] = Mailbox()
     emit = events or Events()
@@ -277,6 +278,7 @@ async def degrading(
             emit=emit,
             make_actor=make_actor,
             hook=log or EventLog(),
+            individual=individual,
         ).run(ctx)
 
     child = ChildSpec(id="degradation", start=run, mailbox=box, stop_timeout=16.0)
@@ -322,6 +324,34 @@ async def test_unavailable_domain_goes_down_a_tier_and_up_again(autojump_clock: 
     ]
     assert stage.started(OTHER) == [(Tier.RELIABLE, 0.0)]
     assert events.names()[1:] == ["tier.demoted", "tier.promoted"]
+
+
+async def test_domain_has_the_individual_tier_where_one_of_its_sources_has_that_route(
+    autojump_clock: MockClock,
+) -> None:
+    other = SourceName("other")
+    rows = [board(1, SITE), board(2, SITE, other), board(3, OTHER)]
+    stage = Stage(rows=rows, scripts={SITE: [leave, leave], OTHER: [leave]})
+    async with degrading(stage.active_boards, stage.make_actor, individual=frozenset({other})):
+        await trio.sleep(5)
+    tiers = {name: [tier for tier, _ in stage.started(name)] for name in (SITE, OTHER)}
+    assert tiers == {
+        SITE: [Tier.RELIABLE, Tier.INDIVIDUAL, Tier.BACKFILL],
+        OTHER: [Tier.RELIABLE, Tier.BACKFILL],
+    }
+
+
+async def test_domain_loses_the_individual_tier_with_the_last_board_that_has_it(
+    autojump_clock: MockClock,
+) -> None:
+    other = SourceName("other")
+    stage = Stage(rows=[board(1, SITE), board(2, SITE, other)], scripts={SITE: [leave]})
+    async with degrading(stage.active_boards, stage.make_actor, individual=frozenset({other})):
+        await trio.sleep(5)
+        assert stage.places[SITE].ladder.tier is Tier.INDIVIDUAL
+        stage.rows.pop()
+        await trio.sleep(70)
+        assert stage.places[SITE].ladder.tier is Tier.BACKFILL
 
 
 async def test_ladder_outlives_the_incarnations_so_that_a_relapse_doubles_the_cooldown(
@@ -478,7 +508,13 @@ class Domains:
 
 
 @asynccontextmanager
-async def running(rig: Rig, source: object, rules: LadderRules) -> AsyncIterator[Domains]:
+async def running(
+    rig: Rig,
+    source: object,
+    rules: LadderRules,
+    *,
+    individual: frozenset[SourceName] = frozenset(),
+) -> AsyncIterator[Domains]:
     cycle: Mailbox[BoardPolled] = Mailbox()
     cycle_actor, log = ScriptedActor(), EventLog()
     async with rig.open_ingest() as ingest, open_tree(listener("cycle", cycle, cycle_actor)):
@@ -495,6 +531,7 @@ async def running(rig: Rig, source: object, rules: LadderRules) -> AsyncIterator
             suspects=rig.suspects,
             events=rig.events,
             log=log,
+            individual=individual,
         ):
             yield Domains(rig=rig, log=log, polled=cycle_actor.received)  # type: ignore[arg-type]
 

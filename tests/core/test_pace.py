@@ -125,6 +125,8 @@ def test_stored_pace_follows_a_changed_setting_but_keeps_what_it_learned() -> No
     known = refusal(pace.fresh(10.0, RULES))
     assert pace.rebound(known, wider, 10.0) == known
     assert pace.rebound(known, attrs.evolve(RULES, max_rate=1.0), 10.0).rate == 1.0
+    slowed = attrs.evolve(pace.fresh(10.0, RULES), rate=0.5)
+    assert pace.rebound(slowed, attrs.evolve(RULES, max_rate=1.0), 10.0) == slowed
 
 
 def test_bounds_that_cross_are_refused() -> None:

@@ -15,10 +15,12 @@ from store_samples import (
     CountedDatabase,
     add_board,
     add_news,
+    add_profile,
     content_hash,
     draft,
     fingerprint,
     hash_of,
+    match_of,
     put,
     sql,
 )
@@ -40,6 +42,7 @@ from jobping.errors import StoreConflict
 from jobping.store.batch import Entry, store_batch
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
+from jobping.store.matches import Matches
 from jobping.store.postings import BatchStored, Known, Postings
 from tests.doubles.leases import fence_of
 
@@ -691,3 +694,36 @@ async def test_search_survives_random_punctuation(database: Database) -> None:
         some = rng.sample(tokens, rng.randint(1, 6))
         query = "".join(rng.choices(some, k=rng.randint(1, 1000)))
         assert await postings.search(query, limit=9) == (), query
+
+
+# --- what is asked for one by one
+
+
+async def test_least_seen_are_the_open_postings_of_a_board_the_longest_unseen_first(
+    database: Database,
+) -> None:
+    postings, board = Postings(database=database), await add_board(database)
+    await put(database, board, [draft(id) for id in "abcd"])
+    await put(database, await add_board(database, "other"), [draft("e")])
+    await sql(database, "UPDATE posting_seen SET last_seen = last_seen - posting_id::integer")
+    await sql(database, "UPDATE posting SET closed_at = now() WHERE external_id = 'd'")
+    found = await postings.least_seen(board.id, limit=2)
+    assert [one.external_id for one in found] == ["c", "b"]
+    assert found[0].url == draft("c").url
+    found = await postings.least_seen(board.id, limit=9, but=[ExternalId("c"), ExternalId("a")])
+    assert [one.external_id for one in found] == ["b"]
+
+
+async def test_most_matched_counts_matches_of_open_postings_only(database: Database) -> None:
+    postings, matches = Postings(database=database), Matches(database=database)
+    boards = [await add_board(database, slug) for slug in ("none", "closed", "two", "one")]
+    for row, ids in zip(boards, ("p", "qrs", "tu", "v"), strict=True):
+        await put(database, row, [draft(id) for id in ids])
+    ana = await add_profile(database)
+    found = [stored for stored in await everything(database) if stored.draft.external_id != "p"]
+    await matches.record([match_of(ana, posting) for posting in found], done=[])
+    await sql(database, "UPDATE posting SET closed_at = now() WHERE board_id = $1", boards[1].id)
+    none, closed, two, one = (row.id for row in boards)
+    assert await postings.most_matched([none, closed, two, one]) == (two, one, none, closed)
+    assert await postings.most_matched([none, one]) == (one, none)
+    assert await postings.most_matched([]) == ()
