@@ -50,7 +50,6 @@ from supervisors import Context, Delivery, Ref
 
 LOOK_EVERY_S: Final = 60.0  # boards come and go by command; our choice
 DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md section 4
-IN_BACKFILL: Final = "backfill"
 EMPTY: Final = "empty"
 KEPT_S: Final = 15.0  # an idle connection is kept so long between two polls; our choice
 INDIVIDUAL_POSTINGS: Final = 20  # requests of one individual cycle, all boards together; our choice
@@ -272,7 +271,7 @@ class Scraper:
             left -= requests
             if left <= 0 or self.ladder.must_leave:
                 break
-        if good is not None:
+        if good is not None and not self.ladder.must_leave:
             self.ladder.note_cycle(good=good)
         await self.gate.rest()
         return frozenset(polled)
@@ -309,9 +308,10 @@ class Scraper:
 
     async def _say_unpolled(self, *, but: frozenset[BoardId] = frozenset()) -> None:
         """Tell the cycle that it need not wait for the other boards."""
+        tier = self.ladder.tier.value
         for row in await self._boards():
             if row.id not in but:
-                await self.parts.cycle.put(_polled(row, self.domain, ok=False, fault=IN_BACKFILL))
+                await self.parts.cycle.put(_polled(row, self.domain, ok=False, fault=tier))
 
     async def _try_above(self) -> bool:
         """Make one trial of the tier above, of the board whose turn it is; True if it promotes."""

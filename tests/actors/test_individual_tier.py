@@ -8,9 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from jobping.actors.messages import ObeyOrder
 from jobping.actors.scraper import INDIVIDUAL_POSTINGS
 from jobping.core.board import StoredBoard
 from jobping.core.ladder import LadderRules, Tier
+from jobping.core.order import Order
 from jobping.core.posting import PostingDraft
 from jobping.core.profile import Profile
 from jobping.errors import DomainUnavailable
@@ -172,7 +174,7 @@ async def test_boards_that_found_no_room_come_first_in_the_next_cycle(
         ladder = rig.ladder(server.domain, Tier.INDIVIDUAL, PATIENT)
         async with scraping(rig, server.domain, source, ladder=ladder) as actor:
             await actor.wait_polled(2)
-            assert actor.polled[1] == polled(rows["b"], ok=False, fault="backfill")
+            assert actor.polled[1] == polled(rows["b"], ok=False, fault="individual")
             clock.jump(3601)
             await actor.wait_polled(3)
             assert actor.polled[2] == polled(rows["b"], ok=True)
@@ -184,7 +186,7 @@ async def test_restart_of_the_actor_does_not_hasten_the_next_cycle(rig: Rig) -> 
         source = at(GREENHOUSE, server)
         [row] = (await stored(rig, server, source, {"acme": [1]})).values()
         ladder = rig.ladder(server.domain, Tier.INDIVIDUAL, PATIENT)
-        for fault in (None, "backfill"):
+        for fault in (None, "individual"):
             async with scraping(rig, server.domain, source, ladder=ladder) as actor:
                 await actor.wait_polled(1)
                 await trio.sleep(0.05)
@@ -373,3 +375,31 @@ async def test_domain_goes_down_after_three_bad_cycles_and_up_again(
             assert await stored_tier() == "reliable"
     assert rig.said("scraper.polled")[5]["tier"] == "reliable"
     assert (await drafts(rig)).keys() == {"1", "2"}
+
+
+async def test_long_block_in_a_cycle_ends_it_and_goes_down_one_tier(rig: Rig) -> None:
+    blocked = respond(b"", status=429, headers=(("Retry-After", "7200"),))
+    async with open_fault_server({}) as server:
+        source = at(GREENHOUSE, server)
+        await stored(rig, server, source, {"one": [1], "two": [2]})
+        server.behaviours |= dict.fromkeys(server.behaviours, blocked)
+        ladder = rig.ladder(server.domain, Tier.INDIVIDUAL, attrs.evolve(PATIENT, down=1))
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await eventually(lambda: bool(actor.ends))
+        assert len(server.requests) == 1
+    assert isinstance(actor.ends[0][1], DomainUnavailable)
+    assert [fields["cause"] for fields in rig.said("tier.demoted")] == ["long_block"]
+    assert ladder.tier is Tier.BACKFILL
+
+
+async def test_probe_of_an_operator_is_a_trial_now(rig: Rig) -> None:
+    async with open_fault_server({}) as server:
+        source = at(GREENHOUSE, server)
+        await stored(rig, server, source, {"acme": [1]})
+        ladder = rig.ladder(server.domain, Tier.INDIVIDUAL, PATIENT)
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await actor.wait_polled(1)
+            await actor.box.ref.ask(ObeyOrder(Order.PROBE), within=2.0)
+            await actor.wait_polled(2)
+        assert asked(server) == ["acme/jobs/1", "acme/departments", "acme/jobs"]
+    assert [fields["good"] for fields in rig.said("tier.probed")] == [False]
