@@ -106,9 +106,9 @@ EVENTS: tuple[EventType, ...] = (
     _event("cycle.completed", "info", "polled failed waiting digests",
            "Every due board was polled once, or its time was up; `waiting` names the boards left."),
     _event("network.lost", "warning", "domains hint",
-           "No board can be reached: our own network is down."),
+           "Our own network is down: nothing is sent but one probe at a time, no site is blamed."),
     _event("network.regained", "info", "domain",
-           "A board answers again after `network.lost`."),
+           "A site was reached after `network.lost`; all polls go on."),
     # who polls a domain, and what an operator ordered
     _event("lease.claimed", "info", "domains",
            "This daemon polls these sites from now on; no other one does."),

@@ -30,6 +30,7 @@ from jobping.actors.messages import (
     ScraperMessage,
     StorePostings,
 )
+from jobping.actors.network_gate import NetworkGate
 from jobping.actors.observer import observer
 from jobping.actors.operator import Operator
 from jobping.actors.scraper import Parts, Scraper
@@ -194,6 +195,7 @@ def build_tree(materials: Materials) -> Supervisor:
     """Return the root supervisor, not started."""
     boxes = _Mailboxes()
     shared = _shared_paces(materials)
+    network = NetworkGate(clock=materials.clock, emit=materials.emit_as("network"))
     children: tuple[AnyChildSpec, ...] = (
         ChildSpec[object](
             id="store",
@@ -215,10 +217,14 @@ def build_tree(materials: Materials) -> Supervisor:
             start=ingest(materials.stores.postings, boxes.matcher.ref),
             mailbox=boxes.ingest,
         ),
-        ChildSpec(id="cycle", start=_fresh(partial(_cycle, materials, boxes)), mailbox=boxes.cycle),
+        ChildSpec(
+            id="cycle",
+            start=_fresh(partial(_cycle, materials, boxes, network)),
+            mailbox=boxes.cycle,
+        ),
         ChildSpec(
             id="degradation",
-            start=_fresh(partial(_degradation, materials, boxes, shared)),
+            start=_fresh(partial(_degradation, materials, boxes, shared, network)),
             mailbox=boxes.degradation,
             stop_timeout=DEGRADATION_STOP_S,
         ),
@@ -268,7 +274,7 @@ def _matcher(materials: Materials, boxes: _Mailboxes) -> Matcher:
     )
 
 
-def _cycle(materials: Materials, boxes: _Mailboxes) -> Cycle:
+def _cycle(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Cycle:
     async def due_boards() -> list[StoredBoard]:
         utcnow = materials.clock.utcnow()
         rows = await _active_boards(materials)
@@ -278,6 +284,7 @@ def _cycle(materials: Materials, boxes: _Mailboxes) -> Cycle:
         due_boards=due_boards,
         matcher=boxes.matcher.ref,
         digest=boxes.digest.ref,
+        network=network,
         emit=materials.emit_as("cycle"),
         patience_s=materials.cycle_s,
         on_end=materials.on_cycle_end,
@@ -321,7 +328,9 @@ def _shared_paces(materials: Materials) -> _SharedPaces:
     )
 
 
-def _degradation(materials: Materials, boxes: _Mailboxes, shared: _SharedPaces) -> Degradation:
+def _degradation(
+    materials: Materials, boxes: _Mailboxes, shared: _SharedPaces, network: NetworkGate
+) -> Degradation:
     return Degradation(
         rules=materials.ladder_rules,
         active_boards=partial(_active_boards, materials),
@@ -330,9 +339,10 @@ def _degradation(materials: Materials, boxes: _Mailboxes, shared: _SharedPaces) 
             database=materials.database, daemon=materials.daemon, host=socket.gethostname()
         ),
         suspects=materials.suspects,
+        network=network,
         clock=materials.clock,
         emit=materials.emit_as("degradation"),
-        make_actor=partial(_domain_actor, materials, boxes, shared),
+        make_actor=partial(_domain_actor, materials, boxes, shared, network),
         hook=observer(materials.emit_as("degradation")),
         individual=frozenset(
             name for name, source in materials.sources.items() if source.has_individual
@@ -351,7 +361,11 @@ def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
 
 
 def _domain_actor(
-    materials: Materials, boxes: _Mailboxes, shared: _SharedPaces, place: Place
+    materials: Materials,
+    boxes: _Mailboxes,
+    shared: _SharedPaces,
+    network: NetworkGate,
+    place: Place,
 ) -> ActorFunction[ScraperMessage]:
     emit = materials.emit_as(f"domains/{place.domain}")
     paces = {
@@ -372,6 +386,7 @@ def _domain_actor(
             emit=emit,
             rng=materials.rng,
             work=work,
+            network=network,
             shared=shared.of(paces),
         )
         parts = Parts(

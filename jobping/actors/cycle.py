@@ -1,7 +1,7 @@
 """The first cycle: every board that was due at the start has been polled once, or time is up.
 
-Its end releases the first digests, and ends a run that was asked for one cycle only. It also says
-once, in one line, which domains cannot be reached while none has answered.
+It is up early when our own network is down. Its end releases the first digests, and ends a run that
+was asked for one cycle only.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,13 +10,12 @@ import attrs
 import trio
 
 from jobping.actors.messages import BoardPolled, FirstCycleEnded, MatchPending
+from jobping.actors.network_gate import NetworkGate
 from jobping.core.board import StoredBoard
-from jobping.core.ids import BoardId, Domain
+from jobping.core.ids import BoardId
 from jobping.events import Emit
 from supervisors import Context, Ref
 
-NETWORK_FAULTS = frozenset({"dns", "connect"})
-UNREACHED_DOMAINS = 3  # fewer may be the sites' own fault
 SETTLE_S = 2.0  # the other domains' first failures come in meanwhile
 ANSWER_WITHIN_S = 300.0  # matching or sending all that waits; our choice
 
@@ -34,39 +33,46 @@ class Cycle:
     due_boards: Callable[[], Awaitable[Sequence[StoredBoard]]]
     matcher: Ref[MatchPending]
     digest: Ref[FirstCycleEnded]
+    network: NetworkGate
     emit: Emit
     patience_s: float
     on_end: Callable[[], None]
     _waiting: dict[BoardId, str] = attrs.field(factory=dict, init=False)
     _failed: dict[str, str] = attrs.field(factory=dict, init=False)
-    _few: int = attrs.field(default=UNREACHED_DOMAINS, init=False)
     _polled: int = attrs.field(default=0, init=False)
-    _unreached: set[Domain] = attrs.field(factory=set, init=False)
-    _lost: trio.Event = attrs.field(factory=trio.Event, init=False)
-    _said_lost: bool = attrs.field(default=False, init=False)
 
     async def run(self, ctx: Context[BoardPolled]) -> None:
-        """Count polls until none is missing or the patience ends; then only watch the network."""
+        """Count polls until none is missing, the patience ends, or our network is down."""
         due = await self.due_boards()
         self._waiting = {row.id: f"{row.board.source}/{row.board.slug}" for row in due}
-        self._few = min(UNREACHED_DOMAINS, len({row.domain for row in due}))
         ctx.started()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch_network)
             nursery.start_soon(self._follow, ctx)
             await ctx.stop_requested.wait()
             nursery.cancel_scope.cancel()
 
     async def _follow(self, ctx: Context[BoardPolled]) -> None:
-        with trio.move_on_after(self.patience_s):  # noqa: ASYNC912  without boards it is over
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = trio.current_time() + self.patience_s
+            nursery.start_soon(self._leave_when_down, nursery.cancel_scope)
             while self._waiting:
                 delivery = await anext(ctx.inbox, None)
                 if delivery is None:
+                    nursery.cancel_scope.cancel()
                     return
                 self._note(delivery.message)
+            nursery.cancel_scope.cancel()
         await self._end()
-        async for delivery in ctx.inbox:
-            self._note(delivery.message)
+        async for _ in ctx.inbox:
+            pass
+
+    async def _leave_when_down(self, scope: trio.CancelScope) -> None:
+        """End the cycle when our network is down, and still is when polls in hand have ended."""
+        while True:
+            await self.network.wait_until_down()
+            await trio.sleep(SETTLE_S)
+            if self.network.is_down:
+                scope.cancel()
 
     def _note(self, polled: BoardPolled) -> None:
         name = self._waiting.pop(polled.board, None)
@@ -74,37 +80,8 @@ class Cycle:
             self._polled += polled.ok
             if not polled.ok:
                 self._failed[name] = polled.fault or "failed"
-        if polled.fault in NETWORK_FAULTS:
-            self._unreached.add(polled.domain)
-            if len(self._unreached) >= self._few:
-                self._lost.set()
-        else:
-            self._unreached.clear()
-            if self._said_lost:
-                self._said_lost = False
-                self.emit("network.regained", domain=polled.domain)
-
-    async def _watch_network(self) -> None:
-        """Say what cannot be reached a moment after the first failures have come in."""
-        while True:
-            await self._lost.wait()
-            await trio.sleep(SETTLE_S)
-            self._say_lost()
-            self._lost = trio.Event()
-
-    def _say_lost(self) -> None:
-        """Say once, in one line, what cannot be reached while nothing has answered."""
-        if self._said_lost or not self._unreached or len(self._unreached) < self._few:
-            return
-        self._said_lost = True
-        self.emit(
-            "network.lost",
-            domains=sorted(self._unreached),
-            hint="`jobping demo` shows everything without a network",
-        )
 
     async def _end(self) -> None:
-        self._say_lost()
         await self.matcher.ask(MatchPending(), within=ANSWER_WITHIN_S)
         digests = await self.digest.ask(FirstCycleEnded(), within=ANSWER_WITHIN_S)
         self.emit(

@@ -27,6 +27,7 @@ from jobping.actors.messages import (
     ReadDomains,
     ScraperMessage,
 )
+from jobping.actors.network_gate import NetworkGate
 from jobping.actors.scraper import ActiveBoards
 from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
@@ -142,6 +143,7 @@ class Degradation:
     gates: Gates
     leases: Leases
     suspects: Suspects
+    network: NetworkGate
     clock: Clock
     emit: Emit
     make_actor: MakeActor
@@ -205,7 +207,9 @@ class Degradation:
 
     async def _give_places(self) -> list[Place]:
         """Give every domain whose lease is held a place; return the new ones."""
-        new = sorted((self._keeper.held.keys() & self._sources.keys()) - self._places.keys())
+        polled = self._keeper.held.keys() & self._sources.keys()
+        self.network.polled = len(polled)
+        new = sorted(polled - self._places.keys())
         if not new:
             return []
         tiers = {domain: Tier(saved.tier) for domain, saved in await self.gates.all()}

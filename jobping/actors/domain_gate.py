@@ -17,6 +17,7 @@ import trio
 
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.lease import Lease
+from jobping.actors.network_gate import WAITS_FOR, NetworkGate
 from jobping.actors.shared_pace import SharedPace, turns
 from jobping.actors.work import Work
 from jobping.clock import Clock
@@ -71,6 +72,7 @@ class DomainGate:
 
     Attributes:
         lease: Under which it sends.
+        network: Our own network, the same for all domains.
         shared: Paces that this domain shares with others, in the order in which all ask them.
         waited_s: Seconds spent waiting for a turn since `take_waited` was last asked.
         is_waiting: A request waits for its turn now.
@@ -86,6 +88,7 @@ class DomainGate:
     emit: Emit
     rng: random.Random
     work: Work
+    network: NetworkGate
     shared: tuple[SharedPace, ...] = ()
     waited_s: float = attrs.field(default=0.0, init=False)
     is_waiting: bool = attrs.field(default=False, init=False)
@@ -110,6 +113,9 @@ class DomainGate:
     def turn(self) -> tuple[Monotonic | None, str | None]:
         """Return when the next request may go, None if that is not known, and what it waits for."""
         wait_s, reason = turn_of(self.view())
+        held_s = (self.network.held_until() or -math.inf) - self.clock.monotonic()
+        if wait_s is not None and held_s > wait_s:
+            wait_s, reason = held_s, WAITS_FOR
         return None if wait_s is None else Monotonic(self.clock.monotonic() + wait_s), reason
 
     async def load(self) -> None:
@@ -186,14 +192,16 @@ class DomainGate:
             try:
                 return await self._attempt(sent, read, attempt)
             except (Unavailable, Throttled) as error:
-                if purpose is Purpose.ROBOTS:
+                if purpose is Purpose.ROBOTS or self.network.is_down:
                     raise  # the next poll asks again
                 left_s = began + RETRY_WITHIN_S - self.clock.monotonic()
                 delay_s = self._retry_in_s(request, error, attempt, left_s)
                 if delay_s is None:
                     raise
+                await self.work.wait_until(self.clock.monotonic() + delay_s)
+                if self.network.is_down:  # by what other domains have found meanwhile
+                    raise
             attempt += 1
-            await self.work.wait_until(self.clock.monotonic() + delay_s)
 
     def _retry_in_s(
         self, request: PageRequest, error: Unavailable | Throttled, attempt: int, left_s: float
@@ -237,7 +245,11 @@ class DomainGate:
             state, decision = gate.admit(self._state, self.rules, now, self.clock.utcnow())
             match decision:
                 case gate.Admit():
-                    return
+                    held_until = self.network.held_until()
+                    if held_until is None:
+                        return
+                    await self.network.wait(self.work, held_until)
+                    continue
                 case gate.Wait(until=until):
                     pass
                 case gate.Refuse(reason=Reason.BREAKER):
@@ -254,11 +266,18 @@ class DomainGate:
         state, decision = gate.admit(self._state, self.rules, now, utcnow)
         if asked.purpose is Purpose.ROBOTS and isinstance(decision, gate.Admit):
             state, decision = gate.spare(self._state, state, decision, ROBOTS_WITHIN_S)
+        if isinstance(decision, gate.Admit) and not self.network.take():
+            return None
         self._keep(state, decision.transitions)
         if not isinstance(decision, gate.Admit):
             return None
         grants = tuple(pace.take() for pace in self.shared)
-        return _Sending(permit=decision.permit, shared=grants, attempt=attempt)
+        return _Sending(
+            permit=decision.permit,
+            shared=grants,
+            attempt=attempt,
+            is_probe=self.network.is_down,
+        )
 
     async def _run(
         self,
@@ -311,6 +330,12 @@ class DomainGate:
 
     def _end(self, sending: "_Sending", outcome: Outcome, hints: Hints, *, sent: bool) -> bool:
         """End the permit exactly once, without awaiting; say whether the row must follow now."""
+        if sent or not isinstance(outcome, Neutral):
+            self.network.record(self.domain, outcome)
+        elif sending.is_probe:
+            self.network.give_back()
+        if self.network.is_ours(outcome):
+            outcome = Neutral(Aside.IGNORED)
         is_sent = sent or not isinstance(outcome, Neutral)
         for pace, grant in zip(self.shared, sending.shared, strict=True):
             pace.end(grant, sent=is_sent)
@@ -383,11 +408,16 @@ async def _run_within(exchange: Exchange, url: str, seconds: float) -> Page | Re
 
 @attrs.frozen(kw_only=True)
 class _Sending:
-    """What ends with one request: its permit, and its grants of the shared paces."""
+    """What ends with one request: its permit, and its grants of the shared paces.
+
+    Attributes:
+        is_probe: It shows whether our network is back.
+    """
 
     permit: gate.Permit
     shared: tuple[Grant, ...]
     attempt: int
+    is_probe: bool
 
 
 def _numbered(request: PageRequest, id: str, attempt: int) -> PageRequest:

@@ -77,7 +77,7 @@ class BoardPolled:
 
     Attributes:
         ok: The walk brought a well-shaped answer that is stored.
-        fault: The class of the failure; `dns` and `connect` speak of the network.
+        fault: The class of the failure.
     """
 
     board: BoardId
@@ -94,7 +94,8 @@ class DomainView:
 
     Attributes:
         next_in_s: Seconds until its next request may leave; None: no moment is known.
-        waits_for: What it waits for until then: `schedule`, `trial`, or a reason of its gate.
+        waits_for: What it waits for until then: `schedule`, `trial`, `network`, or a reason of its
+            gate.
         succeeded_at: When a board of it was last polled well, aware UTC; None: never.
     """
 

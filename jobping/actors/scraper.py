@@ -41,7 +41,7 @@ from jobping.core.ladder import Tier
 from jobping.core.order import Order
 from jobping.core.schedule import PollEnd, PollRules, is_due, next_poll
 from jobping.core.walk import BoardGone, Complete, Drift, WalkEnd
-from jobping.errors import Denied, DomainUnavailable, StoreError
+from jobping.errors import Denied, DomainUnavailable, StoreError, Unavailable, Unreached
 from jobping.events import Emit
 from jobping.sources.source import Source
 from jobping.store.boards import Boards, Kept
@@ -53,6 +53,7 @@ DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md s
 EMPTY: Final = "empty"
 KEPT_S: Final = 15.0  # an idle connection is kept so long between two polls; our choice
 INDIVIDUAL_POSTINGS: Final = 20  # requests of one individual cycle, all boards together; our choice
+UNREACHING: Final = (Unreached.DNS, Unreached.CONNECT)  # as in `network_gate`
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
 ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
@@ -217,7 +218,8 @@ class Scraper:
                     good = bool(good) or health is Health.GOOD
             else:
                 if good is not None:
-                    self.ladder.note_cycle(good=good)
+                    if good or not self.gate.network.is_down:
+                        self.ladder.note_cycle(good=good)
                     good = None
                 if self._next_at - self.parts.clock.monotonic() > KEPT_S:
                     await self.gate.rest()
@@ -271,7 +273,8 @@ class Scraper:
             left -= requests
             if left <= 0 or self.ladder.must_leave:
                 break
-        if good is not None and not self.ladder.must_leave:
+        is_ours = not good and self.gate.network.is_down
+        if good is not None and not is_ours and not self.ladder.must_leave:
             self.ladder.note_cycle(good=good)
         await self.gate.rest()
         return frozenset(polled)
@@ -321,6 +324,8 @@ class Scraper:
             return False
         row = rows[next(self._turns) % len(rows)]
         good = await self._trial(row) is not Health.BAD
+        if self.gate.network.is_down:
+            return False  # it says nothing of the site
         self.parts.emit("tier.probed", domain=self.domain, good=good)
         return self.ladder.note_trial(good=good) is not None
 
@@ -368,14 +373,22 @@ class Scraper:
                 poll.last = await self.parts.boards.last_answer(row.id)
             end = await poll.run()
             judgement = await self._weighed(poll, judge(end, poll.failure))
+            if is_ours := self._is_ours(poll):
+                judgement = attrs.evolve(judgement, health=Health.NEUTRAL)
         finally:
             self._report(poll, judgement, self.parts.clock.monotonic() - began)
-        if is_reliable and (poll.page_cap is None or isinstance(end, Complete)):
+        if is_reliable and not is_ours and (poll.page_cap is None or isinstance(end, Complete)):
             await self._mark(poll, end, judgement)
         self.parts.suspects.end(row.id, self.domain)
         is_ok = judgement.health is not Health.BAD and judgement.fault is None
         await self.parts.cycle.put(_polled(row, self.domain, ok=is_ok, fault=judgement.fault))
         return judgement.health
+
+    def _is_ours(self, poll: Poll) -> bool:
+        """Whether a poll failed for want of our own network; its board stays due."""
+        failure = poll.failure
+        is_unreached = isinstance(failure, Unavailable) and failure.failure in UNREACHING
+        return is_unreached and self.gate.network.is_down
 
     def _poll_of(self, row: StoredBoard, page_cap: int | None = None) -> Poll:
         is_api = row.board.source in self.parts.api_sources

@@ -15,6 +15,7 @@ from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.ingest import ingest
 from jobping.actors.lease import Lease
 from jobping.actors.messages import BoardPolled, ScraperMessage, StorePostings
+from jobping.actors.network_gate import NetworkGate
 from jobping.actors.scraper import ActiveBoards, Parts, Scraper
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
@@ -119,6 +120,7 @@ class Rig:
     """What actors are made of.
 
     Attributes:
+        network: Our network, shared by all gates.
         faulty: Stands between the stores and the database.
         events: What the parts under test emitted.
     """
@@ -130,6 +132,11 @@ class Rig:
     events: Events = attrs.field(factory=Events)
     rng: random.Random = attrs.field(factory=lambda: random.Random(1))
     suspects: Suspects = attrs.field(factory=Suspects)
+    network: NetworkGate = attrs.field(init=False)
+
+    @network.default
+    def _network(self) -> NetworkGate:
+        return NetworkGate(clock=self.clock, emit=self.events)
 
     def said(self, event: str) -> list[dict[str, object]]:
         return [fields for name, fields in self.events.seen if name == event]
@@ -166,6 +173,7 @@ class Rig:
             emit=self.events,
             rng=self.rng,
             work=work or Work(),
+            network=self.network,
         )
 
     async def loaded_gate(self, domain: str, *, rules: GateRules = FAST) -> DomainGate:

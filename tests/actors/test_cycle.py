@@ -5,10 +5,13 @@ import attrs
 import trio
 from trio.testing import MockClock
 
-from jobping.actors.cycle import Cycle
+from jobping.actors.cycle import SETTLE_S, Cycle
 from jobping.actors.messages import BoardPolled, FirstCycleEnded, MatchPending
+from jobping.actors.network_gate import NetworkGate
+from jobping.clock import Clock
 from jobping.core.board import Board, Origin, StoredBoard
 from jobping.core.ids import BoardId, Domain, SourceName
+from jobping.core.outcome import Failed, Failure, Ok
 from supervisors import ChildSpec, Context, Mailbox
 from tests.actors.rig import open_tree
 from tests.doubles.postgres import Events
@@ -43,8 +46,13 @@ class Running:
 
     box: Mailbox[BoardPolled] = attrs.field(factory=Mailbox)
     events: Events = attrs.field(factory=Events)
+    network: NetworkGate = attrs.field(init=False)
     asked: list[type] = attrs.field(factory=list)
     ended: list[float] = attrs.field(factory=list)
+
+    @network.default
+    def _network(self) -> NetworkGate:
+        return NetworkGate(clock=Clock(), emit=self.events)
 
     async def tell(self, *messages: BoardPolled) -> None:
         for message in messages:
@@ -78,6 +86,7 @@ async def cycling(
             due_boards=due_boards,
             matcher=matcher.ref,
             digest=digest.ref,
+            network=running.network,
             emit=running.events,
             patience_s=patience_s,
             on_end=lambda: running.ended.append(trio.current_time()),
@@ -167,6 +176,7 @@ async def test_unanswered_cycle_stops_at_once_when_asked(autojump_clock: MockClo
             due_boards=due_boards,
             matcher=matcher.ref,
             digest=Mailbox[FirstCycleEnded]().ref,
+            network=NetworkGate(clock=Clock(), emit=Events()),
             emit=Events(),
             patience_s=45,
             on_end=lambda: None,
@@ -181,72 +191,46 @@ async def test_unanswered_cycle_stops_at_once_when_asked(autojump_clock: MockClo
 
 # --- the network
 
-SITES = [row(number, f"site-{number}.example") for number in range(5)]
+
+def lose(network: NetworkGate) -> None:
+    """Let enough names not be found."""
+    for number in range(3):
+        network.record(Domain(f"site-{number}.example"), Failed(Failure.DNS, 0.1))
 
 
-async def test_lost_network_is_said_once_with_every_domain(autojump_clock: MockClock) -> None:
-    async with cycling(SITES) as running:
-        await running.tell(*(polled(site, "dns") for site in SITES[:3]))
+async def test_cycle_ends_soon_after_the_network_is_lost_and_names_what_waits(
+    autojump_clock: MockClock,
+) -> None:
+    one, two, three = row(1), row(2, "two.example"), row(3, "three.example")
+    began = trio.current_time()
+    async with cycling([one, two, three]) as running:
+        await running.tell(polled(one))
+        lose(running.network)
         await trio.sleep(1)
-        await running.tell(polled(SITES[3], "connect"))
-        await trio.sleep(10)
-        await running.tell(polled(SITES[4], "dns"), *(polled(site, "dns") for site in SITES))
-        await trio.sleep(10)
-    [lost] = running.said("network.lost")
-    assert lost["domains"] == [site.domain for site in SITES[:4]]
-    assert running.said("network.regained") == []
+        await running.tell(polled(two, "dns"))
+        await trio.sleep(9)
+        await running.tell(polled(three))
+    assert running.ended == [began + SETTLE_S]
+    assert running.asked == [MatchPending, FirstCycleEnded]
+    assert running.events.names() == ["network.lost", "cycle.completed"]
+    assert running.said("cycle.completed") == [
+        {
+            "polled": 1,
+            "failed": {"sample/board-2": "dns"},
+            "waiting": ["sample/board-3"],
+            "digests": 2,
+        }
+    ]
 
 
-async def test_regained_network_is_said_once_and_may_be_lost_again(
-    autojump_clock: MockClock,
-) -> None:
-    async with cycling(SITES) as running:
-        for _ in range(2):
-            await running.tell(*(polled(site, "connect") for site in SITES))
-            await trio.sleep(10)
-            await running.tell(polled(SITES[1], "5xx"), polled(SITES[0]))
-            await trio.sleep(10)
-    assert [name for name in running.events.names() if name.startswith("network")] == [
-        "network.lost",
-        "network.regained",
-    ] * 2
-    assert running.said("network.regained")[0] == {"domain": SITES[1].domain}
-
-
-async def test_network_is_not_lost_while_some_domain_answers(autojump_clock: MockClock) -> None:
-    async with cycling(SITES) as running:
-        for site in SITES:
-            await running.tell(polled(site, "dns"), polled(SITES[0], "timeout"))
-        await running.tell(*(polled(site, "dns") for site in SITES[:2]))
-        await trio.sleep(10)
-    assert running.said("network.lost") == []
-
-
-async def test_lost_network_is_said_before_a_cycle_ends_that_it_ended(
-    autojump_clock: MockClock,
-) -> None:
-    async with cycling(SITES) as running:
-        await running.tell(*(polled(site, "dns") for site in SITES))
-        assert running.events.names() == ["network.lost", "cycle.completed"]
-        await trio.sleep(10)
-    assert len(running.said("network.lost")) == 1
-
-
-async def test_answer_while_the_first_failures_come_in_keeps_the_network(
-    autojump_clock: MockClock,
-) -> None:
-    async with cycling(SITES) as running:
-        await running.tell(*(polled(site, "dns") for site in SITES[:3]))
+async def test_cycle_goes_on_when_the_network_is_back_at_once(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    async with cycling([row(1)], patience_s=45) as running:
+        lose(running.network)
         await trio.sleep(1)
-        await running.tell(polled(SITES[3]))
-        await trio.sleep(10)
-    assert running.said("network.lost") == []
-
-
-async def test_one_domain_is_enough_to_lose_the_network_where_there_is_no_other(
-    autojump_clock: MockClock,
-) -> None:
-    async with cycling([row(1), row(2)]) as running:
-        await running.tell(polled(row(1), "dns"))
-        await trio.sleep(10)
-    assert running.said("network.lost")[0]["domains"] == ["one.example"]
+        running.network.record(Domain("site-3.example"), Ok(0.1))
+        await trio.sleep(20)
+        assert running.ended == []
+        lose(running.network)
+        await trio.sleep(20)
+    assert running.ended == [began + 21 + SETTLE_S]

@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from jobping.actors.degradation import Degradation, MakeActor, Place, TierPolicy
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import BoardPolled, DomainView, ReadDomains
+from jobping.actors.network_gate import NetworkGate
 from jobping.actors.scraper import ActiveBoards
 from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
@@ -259,6 +260,7 @@ async def degrading(
     gates: Gates | None = None,
     leases: MemoryLeases | None = None,
     suspects: Suspects | None = None,
+    network: NetworkGate | None = None,
     events: Events | None = None,
     log: EventLog | None = None,
     policy: ExitPolicy | None = None,
@@ -274,6 +276,7 @@ async def degrading(
             gates=gates or Gates(database=Rows()),  # type: ignore[arg-type]  # a double
             leases=leases or MemoryLeases(rules=LONG),  # type: ignore[arg-type]  # a double
             suspects=suspects or Suspects(),
+            network=network or NetworkGate(clock=Clock(), emit=emit),
             clock=Clock(),
             emit=emit,
             make_actor=make_actor,
@@ -289,6 +292,16 @@ async def degrading(
 async def read(box: Mailbox[ReadDomains]) -> dict[str, Tier]:
     views = await box.ref.ask(ReadDomains(), within=4.0)
     return {view.domain: view.tier for view in views.views}
+
+
+async def test_network_gate_knows_how_many_domains_are_polled(autojump_clock: MockClock) -> None:
+    network = NetworkGate(clock=Clock(), emit=Events())
+    stage = Stage(rows=[board(1, SITE), board(2, OTHER)])
+    async with degrading(stage.active_boards, stage.make_actor, network=network):
+        assert network.polled == 2
+        stage.rows = [board(1, SITE)]
+        await trio.sleep(120)
+        assert network.polled == 1
 
 
 async def test_each_domain_has_one_actor_for_all_its_sources(
