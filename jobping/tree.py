@@ -2,7 +2,7 @@
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
 store, digest, matcher, ingest, cycle, degradation (one child per scraper domain that is held by
-lease), heartbeat, control.
+lease), supply, heartbeat, control.
 """
 
 import math
@@ -35,6 +35,7 @@ from jobping.actors.observer import observer
 from jobping.actors.operator import Operator
 from jobping.actors.scraper import Parts, Scraper
 from jobping.actors.shared_pace import SharedPace
+from jobping.actors.supply import Reserve, SupplyActor
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
@@ -157,6 +158,7 @@ class Materials:
     rng: random.Random
     ladder_rules: LadderRules = attrs.Factory(LadderRules)
     suspects: Suspects = attrs.Factory(Suspects)
+    reserve: Reserve = attrs.Factory(Reserve)
 
 
 @attrs.frozen(kw_only=True)
@@ -228,6 +230,7 @@ def build_tree(materials: Materials) -> Supervisor:
             mailbox=boxes.degradation,
             stop_timeout=DEGRADATION_STOP_S,
         ),
+        ChildSpec[object](id="supply", start=_fresh(partial(_supply, materials, network))),
         ChildSpec[object](id="heartbeat", start=_fresh(partial(_heartbeat, materials, boxes))),
         ChildSpec[object](
             id="control",
@@ -280,6 +283,10 @@ def _cycle(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Cyc
         rows = await _active_boards(materials)
         return [row for row in rows if is_due(row.next_due_at, utcnow)]
 
+    def on_end() -> None:
+        materials.reserve.cycle_ended.set()
+        materials.on_cycle_end()
+
     return Cycle(
         due_boards=due_boards,
         matcher=boxes.matcher.ref,
@@ -287,11 +294,16 @@ def _cycle(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Cyc
         network=network,
         emit=materials.emit_as("cycle"),
         patience_s=materials.cycle_s,
-        on_end=materials.on_cycle_end,
+        on_end=on_end,
     )
 
 
 async def _active_boards(materials: Materials) -> list[StoredBoard]:
+    """Read the boards that are polled now."""
+    return [row for row in await _known_boards(materials) if materials.reserve.is_active(row)]
+
+
+async def _known_boards(materials: Materials) -> list[StoredBoard]:
     """Read the boards of sources that are switched on, each at the domain it is asked at now."""
     sources = materials.sources
     return [
@@ -347,6 +359,28 @@ def _degradation(
         individual=frozenset(
             name for name, source in materials.sources.items() if source.has_individual
         ),
+    )
+
+
+def _supply(materials: Materials, network: NetworkGate) -> SupplyActor:
+    settings, sources = materials.settings, materials.sources
+
+    def rules_of(rows: Sequence[StoredBoard]) -> GateRules:
+        names = sorted({row.board.source for row in rows})
+        paces = [settings.source(name).pace_of(sources[name]) for name in names]
+        return GateRules(limiter=limiter_rules(paces))
+
+    return SupplyActor(
+        rules=settings.supply,
+        reserve=materials.reserve,
+        boards=partial(_known_boards, materials),
+        order=settings.boards,
+        rules_of=rules_of,
+        postings=materials.stores.postings,
+        gates=materials.stores.gates,
+        network=network,
+        clock=materials.clock,
+        emit=materials.emit_as("supply"),
     )
 
 

@@ -15,6 +15,7 @@ from jobping.core.posting import Interval
 from jobping.core.profile import Level, PayFloor, Profile, RemoteWish
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
+from jobping.core.supply import SupplyRules
 from jobping.errors import ConfigError
 from jobping.logs import Form
 from jobping.settings import (
@@ -70,6 +71,7 @@ company = "Acme GmbH"
 [[board]]
 source = "lever"
 slug = "acme"
+standby = true
 
 [[profile]]
 name = "me"
@@ -88,6 +90,10 @@ max_per_company = 1
 [matching]
 recent_days = 30
 backfill_days = 3
+
+[supply]
+minimum = 5
+target = 7
 
 [digest]
 at = ["07:30", 18:00:00]
@@ -164,7 +170,7 @@ def test_every_section_of_the_file_is_read(
         default_boards=True,
         boards=(
             Board(source=GREENHOUSE, slug="acme", company="Acme GmbH"),
-            Board(source=SourceName("lever"), slug="acme"),
+            Board(source=SourceName("lever"), slug="acme", standby=True),
         ),
         profiles=(
             Profile(
@@ -183,6 +189,7 @@ def test_every_section_of_the_file_is_read(
             ),
         ),
         matching=MatchingSettings(recent_days=30, backfill_days=3),
+        supply=SupplyRules(minimum=5, target=7),
         digest=DigestRules(
             at=(dt.time(7, 30), dt.time(18, 0)), zone=zoneinfo.ZoneInfo("Europe/Zurich")
         ),
@@ -219,7 +226,7 @@ level = "loud"
         'default_boards = "yes": must be true or false',
         '[log] level = "loud": must be one of debug, info, warning, error',
         "colour: unknown key; known: board, default_boards, delivery, digest, log, matching,"
-        " network, profile, source, state_dir, store",
+        " network, profile, source, state_dir, store, supply",
     ]
 
 
@@ -287,6 +294,10 @@ level = "loud"
             "[[profile]] 1 word: unknown key; did you mean words?",
         ),
         ("[[board]]\nslug = 'acme'", "[[board]] 1: source is missing"),
+        (
+            "[supply]\nminimum = 9\ntarget = 8",
+            "[supply] target = 8: must be at least minimum, 9",
+        ),
         ("[digest]\nat = []", '[digest] at = []: must hold at least one time such as "08:00"'),
         (
             "[digest]\nat = ['25:00']",

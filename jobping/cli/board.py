@@ -55,6 +55,11 @@ def add(commands: Commands) -> None:
     adding.add_argument(
         "--company", metavar="NAME", help="shown where the answers do not name the company"
     )
+    adding.add_argument(
+        "--standby",
+        action="store_true",
+        help="poll it only while the other boards find too little; see [supply]",
+    )
     adding.set_defaults(command=_add)
     listing = add_command(below, "list", "show the boards that are polled")
     add_json_option(listing)
@@ -69,7 +74,9 @@ def add(commands: Commands) -> None:
 
 def _add(arguments: argparse.Namespace) -> int:
     try:
-        board = check_board(arguments.source, arguments.slug, arguments.company)
+        board = check_board(
+            arguments.source, arguments.slug, arguments.company, standby=arguments.standby
+        )
     except ValueError as error:
         raise UsageError(str(error)) from error
     source = known_source(board.source)
@@ -79,7 +86,8 @@ def _add(arguments: argparse.Namespace) -> int:
 
     async def body(stores: "Stores") -> int:
         await stores.boards.add(board, asked.domain(board))
-        print(f"{board.source} {board.slug}: added; polled every {duration(every_s)}")
+        when = ", while the others find too little" if board.standby else ""
+        print(f"{board.source} {board.slug}: added; polled every {duration(every_s)}{when}")
         return 0
 
     return with_stores(arguments, body)
@@ -113,7 +121,7 @@ def _row(stored: StoredBoard, now: dt.datetime) -> list[str]:
         stored.board.source,
         stored.board.slug,
         stored.board.company or "-",
-        stored.origin.value,
+        stored.origin.value + (", standby" if stored.board.standby else ""),
         age(stored.polled_at, now),
         age(due_at, now) if due_at and due_at > now else "now",
         stored.outcome or "-",
@@ -128,6 +136,7 @@ def _as_json(stored: StoredBoard) -> dict[str, object]:
         "company": stored.board.company,
         "domain": stored.domain,
         "origin": stored.origin.value,
+        "standby": stored.board.standby,
         "polled_at": stored.polled_at.isoformat() if stored.polled_at else None,
         "next_due_at": stored.next_due_at.isoformat() if stored.next_due_at else None,
         "outcome": stored.outcome,

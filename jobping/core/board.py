@@ -43,11 +43,13 @@ class Board:
     Attributes:
         slug: The source's name for it, checked against the source's pattern.
         company: The company's name where the answers of the source have none; else None.
+        standby: Polled only while the other boards find too little; see `core.supply`.
     """
 
     source: SourceName
     slug: str
     company: str | None = None
+    standby: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -11,6 +11,7 @@ from jobping.core.ids import SourceName
 from jobping.core.profile import Profile
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
+from jobping.core.supply import SupplyRules
 from jobping.logs import LogConfig
 from jobping.sources.source import Pace, Source
 
@@ -195,6 +196,7 @@ class Settings:
     default_boards: bool | None = None
     profiles: tuple[Profile, ...] = ()
     matching: MatchingSettings = attrs.Factory(MatchingSettings)
+    supply: SupplyRules = attrs.Factory(SupplyRules)
     digest: DigestRules = attrs.Factory(DigestRules)
     delivery: DeliverySettings = attrs.Factory(DeliverySettings)
     log: LogConfig = attrs.Factory(LogConfig)

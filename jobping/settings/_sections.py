@@ -7,6 +7,7 @@ from jobping.core.ids import SourceName
 from jobping.core.profile import NAME_PATTERN, Level, Profile, RemoteWish
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
+from jobping.core.supply import SupplyRules
 from jobping.errors import ConfigError
 from jobping.events import LEVELS
 from jobping.logs import Form, LogConfig
@@ -113,10 +114,11 @@ def read_boards(root: Table) -> tuple[Board, ...]:
         name = table.need("source", values.text)
         slug = table.need("slug", values.text)
         company = table.take("company", values.text, None)
+        standby = table.take("standby", values.truth, False)
         if name is None or slug is None:
             continue
         try:
-            board = check_board(name, slug, company)
+            board = check_board(name, slug, company, standby=standby)
         except ValueError as error:
             table.notes.complain(table.where, str(error))
             continue
@@ -126,7 +128,7 @@ def read_boards(root: Table) -> tuple[Board, ...]:
     return tuple(boards)
 
 
-def check_board(source: str, slug: str, company: str | None) -> Board:
+def check_board(source: str, slug: str, company: str | None, *, standby: bool = False) -> Board:
     """Return the board, or raise ValueError saying what is wrong with source or slug."""
     try:
         known = known_source(source)
@@ -136,7 +138,7 @@ def check_board(source: str, slug: str, company: str | None) -> Board:
         known.check_slug(slug)
     except ValueError as error:
         raise ValueError(f'slug = "{slug}": {error}') from error
-    return Board(source=SourceName(source), slug=slug, company=company)
+    return Board(source=SourceName(source), slug=slug, company=company, standby=standby)
 
 
 def read_profiles(root: Table) -> tuple[Profile, ...]:
@@ -190,6 +192,19 @@ def read_matching(root: Table) -> MatchingSettings:
             recent_days=table.take("recent_days", values.whole(0, 365), own.recent_days),
             backfill_days=table.take("backfill_days", values.whole(0, 365), own.backfill_days),
         )
+
+
+def read_supply(root: Table) -> SupplyRules:
+    """Read `[supply]`."""
+    own, count = SupplyRules(), values.whole(0, 100_000)
+    with root.table("supply") as table:
+        minimum = table.take("minimum", count, own.minimum)
+        target = table.take("target", count, max(minimum, own.target))
+        if target < minimum:
+            table.notes.complain(
+                f"[supply] target = {target}", f"must be at least minimum, {minimum}"
+            )
+    return SupplyRules(minimum=minimum, target=max(minimum, target))
 
 
 def read_digest(root: Table) -> DigestRules:

@@ -38,11 +38,13 @@ _LOCK = "LOCK TABLE board IN SHARE ROW EXCLUSIVE MODE"
 # Enters boards of one origin. A removed board that returns starts anew: its first walk is stock.
 # One that moved to another domain is due at once.
 _ENTER = """
-INSERT INTO board AS b (source, slug, company, domain, origin)
-SELECT source, slug, company, domain, $5
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS e (source, slug, company, domain)
+INSERT INTO board AS b (source, slug, company, domain, standby, origin)
+SELECT source, slug, company, domain, standby, $6
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[])
+    AS e (source, slug, company, domain, standby)
 ON CONFLICT (source, slug) DO UPDATE SET
-    company = excluded.company, domain = excluded.domain, origin = excluded.origin, enabled = true,
+    company = excluded.company, domain = excluded.domain, standby = excluded.standby,
+    origin = excluded.origin, enabled = true,
     polled_at = CASE WHEN b.enabled THEN b.polled_at END,
     next_due_at = CASE WHEN b.enabled AND b.domain = excluded.domain THEN b.next_due_at END,
     failures = CASE WHEN b.enabled THEN b.failures ELSE 0 END,
@@ -57,7 +59,10 @@ WHERE enabled AND origin = $3
   AND (source, slug) NOT IN (SELECT * FROM unnest($1::text[], $2::text[]))
 """
 
-_HAS_CHOSEN = "SELECT EXISTS (SELECT FROM board WHERE enabled AND origin <> 'default')"
+# Standby boards wait for others to find too little, so they alone are no choice.
+_HAS_CHOSEN = """
+SELECT EXISTS (SELECT FROM board WHERE enabled AND origin <> 'default' AND NOT standby)
+"""
 
 _FIND = "SELECT * FROM board WHERE enabled AND source = $1 AND slug = $2"
 
@@ -133,7 +138,8 @@ async def _replace(connection: Connection, origin: Origin, boards: Sequence[Plac
     companies = [clean_optional(board.company) for board, _ in chosen]
     domains = [clean(domain) for _, domain in chosen]
     await connection.execute(_DROP_OTHERS, sources, slugs, origin.value)
-    await connection.execute(_ENTER, sources, slugs, companies, domains, origin.value)
+    standby = [board.standby for board, _ in chosen]
+    await connection.execute(_ENTER, sources, slugs, companies, domains, standby, origin.value)
 
 
 async def _sync(
@@ -170,7 +176,7 @@ async def _add(connection: Connection, board: Board, domain: Domain) -> StoredBo
             raise StoreConflict(_say_present(present))
         texts = (clean(board.source), clean(board.slug), clean_optional(board.company))
         columns = [[text] for text in (*texts, clean(domain))]
-        await connection.execute(_ENTER, *columns, Origin.COMMAND.value)
+        await connection.execute(_ENTER, *columns, [board.standby], Origin.COMMAND.value)
         added = await _find(connection, board.source, board.slug)
     if added is None:
         raise StoreConflict(f"board {board.source}/{board.slug} could not be added")

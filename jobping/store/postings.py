@@ -65,6 +65,17 @@ GROUP BY b.id
 ORDER BY count(m.posting_id) DESC, b.id
 """
 
+# Open postings of the boards whose latest poll was good and is not overdue: those outside standby,
+# and those of standby boards.
+_FOUND = """
+SELECT count(*) FILTER (WHERE NOT b.standby) AS usual, count(*) FILTER (WHERE b.standby) AS standby
+FROM board b
+JOIN posting p ON p.board_id = b.id
+JOIN posting_seen s ON s.posting_id = p.id
+WHERE b.enabled AND b.failures = 0 AND b.next_due_at > now() - make_interval(secs => $1)
+  AND p.closed_at IS NULL AND s.absent_since IS NULL
+"""
+
 
 async def _select(connection: Connection, sql: str, *values: object) -> tuple[StoredPosting, ...]:
     """Read whole postings; asyncio side."""
@@ -89,6 +100,12 @@ async def _least_seen(
 async def _most_matched(connection: Connection, boards: Sequence[BoardId]) -> tuple[BoardId, ...]:
     """Order boards; asyncio side."""
     return tuple(BoardId(row["id"]) for row in await connection.fetch(_MOST_MATCHED, boards))
+
+
+async def _found(connection: Connection, late_s: float) -> tuple[int, int]:
+    """Count what the boards list by their latest polls; asyncio side."""
+    row = await connection.fetchrow(_FOUND, late_s)
+    return (0, 0) if row is None else (row["usual"], row["standby"])
 
 
 @attrs.define(kw_only=True)
@@ -153,6 +170,14 @@ class Postings:
     async def count(self) -> int:
         """Return the number of stored postings, open and closed."""
         return await self.database.run(_count)
+
+    async def found(self, *, late_s: float) -> tuple[int, int]:
+        """Return how many open postings the boards list, without standby and those of standby.
+
+        Args:
+            late_s: A board that is due for longer counts as listing none, as does one that failed.
+        """
+        return await self.database.run(_found, float(late_s))
 
     async def get(self, ids: Sequence[PostingId]) -> tuple[StoredPosting, ...]:
         """Return the postings that exist, in the order of the ids."""

@@ -113,7 +113,12 @@ def board_of(row: asyncpg.Record) -> StoredBoard:
     """Read a row of `board`."""
     return StoredBoard(
         id=BoardId(row["id"]),
-        board=Board(source=SourceName(row["source"]), slug=row["slug"], company=row["company"]),
+        board=Board(
+            source=SourceName(row["source"]),
+            slug=row["slug"],
+            company=row["company"],
+            standby=row["standby"],
+        ),
         domain=Domain(row["domain"]),
         origin=Origin(row["origin"]),
         polled_at=row["polled_at"],
