@@ -104,6 +104,15 @@ def test_board_is_added_listed_and_removed(call: Call) -> None:
     assert "acme" not in call("board", "list")[1]
 
 
+def test_standby_board_is_shown_as_such(call: Call) -> None:
+    _code, out, _err = call("board", "add", "greenhouse", "acme", "--standby")
+    assert out == "greenhouse acme: added; polled every 1 h, while the others find too little\n"
+    assert re.search(r"^greenhouse +acme +- +command, standby ", call("board", "list")[1], re.M)
+    _code, out, _err = call("board", "list", "--json")
+    (added,) = (row for row in json.loads(out) if row["slug"] == "acme")
+    assert added["standby"] is True
+
+
 def test_board_that_is_there_or_not_there_exits_1_with_the_reason(call: Call) -> None:
     call("board", "add", "greenhouse", "acme")
     code, out, err = call("board", "add", "greenhouse", "acme")
