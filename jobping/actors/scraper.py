@@ -304,6 +304,7 @@ class Scraper:
         """Make single trials of the tier above, board after board, until enough were good."""
         await self._say_unpolled()
         while True:
+            await self.work.begin()
             while (trial_at := self.ladder.trial_at) > self.parts.clock.monotonic():
                 await self.work.wait_until(trial_at)
             if self.ladder.tier is not Tier.BACKFILL or await self._try_above():
