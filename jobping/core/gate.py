@@ -233,9 +233,7 @@ def record(
     """
     bounded = _bounded(outcome, rules.limiter)
     judged = breaker.record(state.breaker, rules.breaker, permit.breaker, bounded, now, rng)
-    paced, throttled = _limit(
-        limiter.release(state.limiter), rules, outcome, hints, state.pace, now
-    )
+    paced, throttled = _limit(state.limiter, rules, outcome, hints, state.pace, now)
     learned, moved = _learn(state.pace, rules, permit, outcome, paced.refusals, now, rng)
     changes = _changes(state.breaker, judged, now)
     if Closed() in changes:
@@ -243,8 +241,10 @@ def record(
         moved += (PaceCut(rate=learned.rate, ceiling=learned.ceiling, cause=Cut.RECOVERY),)
     if learned.rate != state.pace.rate:
         paced = limiter.set_rate(paced, now, learned.rate)
+    jitter_s = 0.0
     if permit.grant.cost:  # a spared request must not delay the next one by more than it may
-        paced = limiter.stretch(paced, pace.jitter_s(learned, rules.pace, rng))
+        jitter_s = pace.jitter_s(learned, rules.pace, rng)
+    paced = limiter.release(paced, jitter_s=jitter_s)
     budget = retry.earn(state.budget, rules.retry) if attempt == 1 else state.budget
     succeeded = state.succeeded or isinstance(outcome, Ok)
     return GateState(paced, judged, learned, budget, succeeded), throttled + moved + changes

@@ -217,15 +217,19 @@ def _grant(state: Limiter, now_ns: int, cost: int) -> tuple[Limiter, Grant]:
     return granted, grant
 
 
-def release(state: Limiter) -> Limiter:
+def release(state: Limiter, *, jitter_s: float = 0.0) -> Limiter:
     """End a grant whose request was sent.
+
+    Args:
+        jitter_s: Lengthens the interval after the latest grant.
 
     Raises:
         ValueError: No grant is in flight.
     """
     if state.in_flight == 0:
         raise ValueError("no grant is in flight")
-    return attrs.evolve(state, in_flight=state.in_flight - 1)
+    tat_ns = state.tat_ns + to_ns(jitter_s)
+    return attrs.evolve(state, in_flight=state.in_flight - 1, tat_ns=tat_ns)
 
 
 def take_back(state: Limiter, rules: LimiterRules, grant: Grant) -> Limiter:
@@ -306,11 +310,6 @@ def set_rate(state: Limiter, now: Monotonic, rate: float) -> Limiter:
     if ahead_ns > 0:
         tat_ns = base_ns - (-ahead_ns * changed_ns) // state.interval_ns
     return attrs.evolve(state, tat_ns=tat_ns, interval_ns=changed_ns)
-
-
-def stretch(state: Limiter, by_s: float) -> Limiter:
-    """Lengthen the interval after the latest grant, for jitter."""
-    return attrs.evolve(state, tat_ns=state.tat_ns + to_ns(by_s))
 
 
 def leave_today(state: Limiter, rules: LimiterRules, left: int) -> Limiter:

@@ -145,7 +145,8 @@ def on_ok(
     if not _is_used(state, grant):
         return state, None
     if state.ceiling is None:
-        return attrs.evolve(state, rate=_within(state.rate * GROWTH, rules)), None
+        rate = _within(state.rate * GROWTH, rules)
+        return state if rate == state.rate else attrs.evolve(state, rate=rate), None
     if state.under_try is not None:
         return _go_on(state, state.under_try, state.ceiling, rules, now_ns), None
     goal = _within(BELOW_CEILING * state.ceiling, rules)
