@@ -276,14 +276,9 @@ class Box:
         """Take the next message in hand; None where there is none or the actor shall end."""
         while self._queue and not self.is_over():
             envelope = self._remove_first()
-            slot = envelope.slot
-            if slot is not None:
-                if slot.is_expired():
-                    self._bury([envelope], DeadLetterCause.EXPIRED)
-                    continue
-                if self._open_asks is None:
-                    self._open_asks = set()
-                self._open_asks.add(slot)
+            if envelope.slot is not None and envelope.slot.is_expired():
+                self._bury([envelope], DeadLetterCause.EXPIRED)
+                continue
             self.in_hand = envelope
             envelope.box = self
             at_work.set(envelope)
@@ -309,9 +304,18 @@ class Box:
         """Count the message in hand as processed."""
         self._opening = None
         if self.in_hand is not None:
+            self._keep_open(self.in_hand)
             self.in_hand.message = None  # a task that began meanwhile remembers the envelope
             self.in_hand = None
             self.processed += 1
+
+    def _keep_open(self, envelope: Envelope) -> None:
+        """Remember an ask that leaves the actor's hands without an answer: it may come later."""
+        slot = envelope.slot
+        if slot is not None and slot.is_open:
+            if self._open_asks is None:
+                self._open_asks = set()
+            self._open_asks.add(slot)
 
     def begin(self) -> None:
         """Note that this task runs the actor, which receives nothing before it first wants to."""
@@ -382,6 +386,7 @@ class Box:
         """
         lost = self.in_hand if is_lost else None
         if lost is not None:
+            self._keep_open(lost)
             self.in_hand = None
             self._return_or_bury(lost)
         self.settle()
@@ -408,6 +413,7 @@ class Box:
     def interrupt(self) -> None:
         """End an incarnation that was cancelled from outside: what it had in hand is lost."""
         if self.in_hand is not None:
+            self._keep_open(self.in_hand)
             self._bury([self.in_hand], DeadLetterCause.STOPPED)
             self.in_hand = None
         self.end(None, is_lost=False)
