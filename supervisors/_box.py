@@ -4,6 +4,7 @@ It knows nothing of message types; `Mailbox`, `Ref` and `Inbox` put the types on
 happens on one Trio loop, so that a method without `await` is one step.
 """
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from contextvars import ContextVar
@@ -131,6 +132,7 @@ class Box:
         state: What the actor is doing.
         incarnation: The number of the run that has it; 0 before the first.
         runs: How often a run began.
+        progressed_at: Trio's time of the actor's last progress.
         final: The end of the actor; None while messages are taken or may be taken again.
         ends: How often it ended for good, for it may be started again by request.
         last_end: The latest of these ends.
@@ -160,6 +162,7 @@ class Box:
         "path",
         "peak",
         "processed",
+        "progressed_at",
         "rejected",
         "runs",
         "sent",
@@ -188,6 +191,7 @@ class Box:
         self.in_hand: Envelope | None = None
         self.sent = self.processed = self.rejected = self.dead_letters = 0
         self.peak = self.late_replies = 0
+        self.progressed_at = -math.inf
 
     # The side of the senders
 
@@ -361,6 +365,7 @@ class Box:
         self.final = None
         self.incarnation = incarnation
         self.runs += 1
+        self.progressed_at = trio.current_time()
         self._announce()
 
     def halt(self) -> None:

@@ -22,7 +22,6 @@ class Running:
     Attributes:
         number: Of the incarnation, from 1.
         stop_patience: Seconds between the request to stop and the cancellation.
-        progressed_at: Trio's time of the last progress.
         busy_until: Before that moment no progress is expected.
     """
 
@@ -31,7 +30,6 @@ class Running:
     stop_patience: float = 5.0
     is_stop_asked: bool = False
     is_ready: bool = False
-    progressed_at: float = attrs.field(factory=trio.current_time)
     busy_until: float = -math.inf
     _stop_requested: trio.Event | None = None
 
@@ -94,17 +92,16 @@ class Delivery(Generic[M]):
 class Inbox(Generic[M]):
     """The messages of an actor, in order; the iteration ends when the actor is asked to stop."""
 
-    __slots__ = ("_running",)
+    __slots__ = ("_box",)
 
-    def __init__(self, running: Running) -> None:
-        self._running = running
+    def __init__(self, box: Box) -> None:
+        self._box = box
 
     def __aiter__(self) -> "Inbox[M]":
         return self
 
     async def __anext__(self) -> Delivery[M]:
-        running = self._running
-        box = running.box
+        box = self._box
         if box.settle_and_look():
             await trio.lowlevel.checkpoint()
         while (envelope := box.take()) is None:
@@ -112,7 +109,7 @@ class Inbox(Generic[M]):
                 raise StopAsyncIteration
             box.park(trio.lowlevel.current_task())
             await trio.lowlevel.wait_task_rescheduled(box.leave)
-        running.progressed_at = trio.current_time()
+        box.progressed_at = trio.current_time()
         return Delivery(box, envelope)
 
 
@@ -178,7 +175,7 @@ class Context(Generic[M]):
     def __init__(self, running: Running) -> None:
         self._running = running
         self.ref: Ref[M] = Ref(running.box)
-        self.inbox: Inbox[M] = Inbox(running)
+        self.inbox: Inbox[M] = Inbox(running.box)
 
     @property
     def path(self) -> str:
@@ -210,7 +207,7 @@ class Context(Generic[M]):
 
     def beat(self) -> None:
         """Say that the actor made progress; taking a message says so too."""
-        self._running.progressed_at = trio.current_time()
+        self._running.box.progressed_at = trio.current_time()
 
     @contextmanager
     def busy(self, until: float) -> Iterator[None]:

@@ -49,7 +49,7 @@ def _child_of(runner: Runner, child: Child, now: float) -> ChildSnapshot:
         incarnation=child.number,
         restarts=child.restarts,
         restart_in=max(0.0, child.due - now) if is_waiting else None,
-        progress_age=None if running is None else now - running.progressed_at,
+        progress_age=None if running is None else now - box.progressed_at,
         mailbox=None if is_supervisor else box.statistics(),
         last_exit=child.last_exit,
         tree=None if slot is None or slot.inner is None else snapshot_of(slot.inner, now),

@@ -88,7 +88,7 @@ class Slot:
         """Return the moment until which its incarnation may go without progress."""
         if self.incarnation is None or max_idle is None:
             return math.inf
-        return max(self.incarnation.progressed_at + max_idle, self.incarnation.busy_until)
+        return max(self.box.progressed_at + max_idle, self.incarnation.busy_until)
 
 
 class Runner:
@@ -267,7 +267,7 @@ class Runner:
             if incarnation is None or self.slots[id].idle_limit(child.spec.max_idle) > now:
                 self._watch(id)
             else:
-                idle = now - incarnation.progressed_at
+                idle = now - self.slots[id].box.progressed_at
                 self._step(Stalled(id=id, number=child.number, idle=idle))
 
     # Carrying out actions
