@@ -309,7 +309,7 @@ class DomainGate:
             if isinstance(error, Throttled):
                 hints = read_hints(error.headers, self.clock.utcnow())
         finally:
-            urgent = self._end(sending, outcome, hints, sent=exchange.sent)
+            urgent = self._end(sending, outcome, hints, exchange.sent_at)
         if urgent:
             with trio.move_on_after(SAVE_WITHIN_S, shield=True):
                 await self.save()
@@ -328,18 +328,21 @@ class DomainGate:
             succeeded_before=self._state.succeeded,
         )
 
-    def _end(self, sending: "_Sending", outcome: Outcome, hints: Hints, *, sent: bool) -> bool:
+    def _end(
+        self, sending: "_Sending", outcome: Outcome, hints: Hints, sent_at: Monotonic | None
+    ) -> bool:
         """End the permit exactly once, without awaiting; say whether the row must follow now."""
-        if sent or not isinstance(outcome, Neutral):
+        was_sent = sent_at is not None
+        if was_sent or not isinstance(outcome, Neutral):
             self.network.record(self.domain, outcome)
         elif sending.is_probe:
             self.network.give_back()
         if self.network.is_ours(outcome):
             outcome = Neutral(Aside.IGNORED)
-        is_sent = sent or not isinstance(outcome, Neutral)
+        was_tried = was_sent or not isinstance(outcome, Neutral)
         for pace, grant in zip(self.shared, sending.shared, strict=True):
-            pace.end(grant, sent=is_sent)
-        if not is_sent:
+            pace.end(grant, sent=was_tried)
+        if not was_tried:
             self._state = gate.take_back(self._state, self.rules, sending.permit)
             return False
         now, attempt = self.clock.monotonic(), sending.attempt
@@ -352,6 +355,7 @@ class DomainGate:
             self.rng,
             hints=hints,
             attempt=attempt,
+            sent_at=sent_at,
         )
         self._keep(state, transitions)
         return bool(transitions)

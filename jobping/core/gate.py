@@ -218,12 +218,14 @@ def record(
     *,
     hints: Hints = NO_HINTS,
     attempt: int = 1,
+    sent_at: Monotonic | None = None,
 ) -> tuple[GateState, Transitions]:
     """End a permit whose request was sent, and learn from its outcome.
 
     Args:
         hints: What the answer says of the site's limits.
         attempt: Which attempt of the request this was; a first one earns budget for retries.
+        sent_at: When it left, from which the next one's pace counts; None: when it was granted.
 
     Returns:
         The state to keep and the transitions, in the order in which they happened.
@@ -244,7 +246,8 @@ def record(
     jitter_s = 0.0
     if permit.grant.cost:  # a spared request must not delay the next one by more than it may
         jitter_s = pace.jitter_s(learned, rules.pace, rng)
-    paced = limiter.release(paced, jitter_s=jitter_s)
+    late_ns = 0 if sent_at is None else max(0, to_ns(sent_at) - permit.grant.at_ns)
+    paced = limiter.release(paced, late_ns=late_ns, jitter_s=jitter_s)
     budget = retry.earn(state.budget, rules.retry) if attempt == 1 else state.budget
     succeeded = state.succeeded or isinstance(outcome, Ok)
     return GateState(paced, judged, learned, budget, succeeded), throttled + moved + changes

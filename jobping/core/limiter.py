@@ -217,10 +217,11 @@ def _grant(state: Limiter, now_ns: int, cost: int) -> tuple[Limiter, Grant]:
     return granted, grant
 
 
-def release(state: Limiter, *, jitter_s: float = 0.0) -> Limiter:
+def release(state: Limiter, *, late_ns: int = 0, jitter_s: float = 0.0) -> Limiter:
     """End a grant whose request was sent.
 
     Args:
+        late_ns: From the grant to the request's leaving: the site counts from there.
         jitter_s: Lengthens the interval after the latest grant.
 
     Raises:
@@ -228,8 +229,12 @@ def release(state: Limiter, *, jitter_s: float = 0.0) -> Limiter:
     """
     if state.in_flight == 0:
         raise ValueError("no grant is in flight")
-    tat_ns = state.tat_ns + to_ns(jitter_s)
-    return attrs.evolve(state, in_flight=state.in_flight - 1, tat_ns=tat_ns)
+    return attrs.evolve(
+        state,
+        in_flight=state.in_flight - 1,
+        tat_ns=state.tat_ns + late_ns + to_ns(jitter_s),
+        latest_ns=None if state.latest_ns is None else state.latest_ns + late_ns,
+    )
 
 
 def take_back(state: Limiter, rules: LimiterRules, grant: Grant) -> Limiter:

@@ -13,7 +13,7 @@ import trio
 
 from jobping.clock import Clock
 from jobping.core.addresses import Allowed, Network, Refusal, Refused, judge_url, parse_url
-from jobping.core.ids import Domain
+from jobping.core.ids import Domain, Monotonic
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.errors import Blocked, MalformedPage
 from jobping.events import Emit
@@ -112,7 +112,9 @@ class Fetcher:
 
     def _wire(self, target: Allowed) -> Wire:
         origin = (target.scheme, target.domain)
-        return Wire(origin=origin, limits=self._limits, on_sent=self._count_request)
+        return Wire(
+            origin=origin, limits=self._limits, on_sent=self._count_request, clock=self._clock
+        )
 
     def _count_request(self) -> None:
         self._requests += 1
@@ -163,9 +165,9 @@ class Exchange:
     _wire: Wire | None = attrs.field(default=None, init=False)
 
     @property
-    def sent(self) -> bool:
-        """Whether a byte of the request may have left us; also right after a cancellation."""
-        return self._wire is not None and self._wire.sent
+    def sent_at(self) -> Monotonic | None:
+        """When the request left us, also right after a cancellation; None: no byte of it did."""
+        return self._wire.sent_at if self._wire is not None else None
 
     @property
     def phase(self) -> Phase:

@@ -192,6 +192,7 @@ class CountingStream(httpcore.AsyncNetworkStream):
             raise httpcore.WriteTimeout(str(error)) from error
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise httpcore.WriteError(str(error)) from error
+        self.line.wire.end_write()
 
     async def start_tls(
         self,

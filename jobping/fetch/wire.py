@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from jobping.core.ids import Domain
+from jobping.clock import Clock
+from jobping.core.ids import Domain, Monotonic
 from jobping.errors import MalformedPage
 
 MIB = 1024 * 1024
@@ -75,7 +76,7 @@ class Wire:
 
     Attributes:
         origin: Scheme and network location: the key of the connection.
-        sent: A byte of the request may have left us.
+        sent_at: When its latest bytes were about to leave us, or had left; None: nothing was sent.
         received: Bytes read in this exchange.
         fail: Set to stop early: the next read raises it from below, so that every generator above
             unwinds. Leaving the body by `break` would leave them to the garbage collector.
@@ -86,8 +87,9 @@ class Wire:
     origin: tuple[str, Domain]
     limits: FetchLimits
     on_sent: Callable[[], None]
+    clock: Clock
     phase: Phase = Phase.RESOLVE
-    sent: bool = False
+    sent_at: Monotonic | None = None
     received: int = 0
     framing: Framing = Framing.LENGTH
     fail: Exception | None = None
@@ -99,9 +101,13 @@ class Wire:
     def begin_write(self) -> None:
         """Note that bytes of the request are about to leave."""
         self.phase = Phase.SEND
-        if not self.sent:
-            self.sent = True
+        if self.sent_at is None:
             self.on_sent()
+        self.sent_at = self.clock.monotonic()
+
+    def end_write(self) -> None:
+        """Note that these bytes have left."""
+        self.sent_at = self.clock.monotonic()
 
     def begin_read(self, wanted: int) -> int:
         """Return how many bytes the next read may bring.

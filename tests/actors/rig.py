@@ -82,15 +82,21 @@ class MovedClock(Clock):
 
 @attrs.define
 class Faulty:
-    """A database that a test can take away: a double of `Database` in front of the real one."""
+    """A database that a test can take away: a double of `Database` in front of the real one.
+
+    Attributes:
+        delay_s: Each unit begins so much later.
+    """
 
     inner: Database
     is_down: bool = False
+    delay_s: float = 0.0
 
     async def run(self, unit: Callable[..., Awaitable[object]], *values: object) -> object:
         if self.is_down:
             await trio.lowlevel.checkpoint()
             raise StoreUnavailable("taken away by the test")
+        await trio.sleep(self.delay_s)
         return await self.inner.run(unit, *values)
 
 

@@ -15,6 +15,7 @@ from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.order import Order
+from jobping.core.pace import PaceRules
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.core.quota import Quota, Span
 from jobping.core.retry import RetryRules
@@ -39,6 +40,7 @@ from tests.doubles.fault_server import (
 from tests.doubles.leases import hold
 
 BRITTLE = attrs.evolve(FAST, breaker=BreakerRules(consecutive=2, open_s=300.0))
+EVEN = PaceRules(max_rate=4, min_rate=4, jitter=0.0)
 UNHEALTHY = respond(b"", status=500)
 
 
@@ -89,6 +91,23 @@ async def test_nothing_is_sent_and_the_grant_taken_back_while_the_store_is_away(
         assert (server.requests, server.connections) == ([], 0)
         assert (after.in_flight, after.daily_used) == (before.in_flight, before.daily_used)
         assert await ask(gate, server) == b"{}"
+
+
+async def test_pace_counts_from_when_a_request_leaves_and_not_from_its_grant(rig: Rig) -> None:
+    arrived: list[float] = []
+
+    async def note(stream: trio.abc.Stream, received: Received) -> After:
+        arrived.append(trio.current_time())
+        return await respond()(stream, received)
+
+    rules = attrs.evolve(FAST, limiter=LimiterRules(rate=4, concurrency=1), pace=EVEN)
+    async with open_fault_server(note) as server:
+        gate = await rig.loaded_gate(server.domain, rules=rules)
+        rig.faulty.delay_s = 0.15  # the row is written before the request leaves
+        await ask(gate, server)
+        rig.faulty.delay_s = 0.0
+        await ask(gate, server)
+    assert arrived[1] - arrived[0] > 0.249  # the arrival is noted some time after the sending
 
 
 async def test_first_load_stores_the_tier_before_anything_is_asked(rig: Rig) -> None:

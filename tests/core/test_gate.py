@@ -83,6 +83,17 @@ def test_a_fresh_gate_admits_and_is_busy_until_the_permit_ends(state: GateState)
     assert isinstance(asked(state, 3), Admit)
 
 
+def test_pace_and_gap_count_from_when_a_request_left(state: GateState) -> None:
+    state, answer = admitted(gate.raise_gap(state, 5), 0)
+    state, _ = gate.record(
+        state, RULES, answer.permit, OK, at(2), random.Random(1), sent_at=at(1.5)
+    )
+    assert asked(state, 2) == Wait(at(6.5), Reason.MIN_GAP)
+    assert asked(attrs.evolve(state, limiter=attrs.evolve(state.limiter, gap_ns=0)), 2) == (
+        Wait(at(4.5), Reason.RATE)
+    )
+
+
 def test_a_429_blocks_for_the_time_told_and_says_nothing_about_health(state: GateState) -> None:
     state, transitions = after(state, 0, Limited(60.0))
     assert transitions == (Throttled(retry_after_s=60, clamped=False, refusals=1), CUT)

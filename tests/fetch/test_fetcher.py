@@ -303,11 +303,11 @@ async def test_exchange_tells_sent_and_phase_when_it_is_cancelled() -> None:
             async with fetcher.exchange(
                 request, hosts=frozenset({Domain(server.domain)})
             ) as exchange:
-                assert (exchange.sent, exchange.phase) == (False, Phase.RESOLVE)
+                assert (exchange.sent_at, exchange.phase) == (None, Phase.RESOLVE)
                 with trio.move_on_after(0.05) as scope:
                     await exchange.run()
             assert scope.cancelled_caught
-            assert (exchange.sent, exchange.phase) == (True, phase)
+            assert (exchange.sent_at is not None, exchange.phase) == (True, phase)
         assert fetcher.statistics().open == 0
 
 

@@ -147,7 +147,7 @@ async def test_network_leaves_a_silent_resolver_at_the_deadline() -> None:
             with trio.move_on_after(0.02) as scope:
                 await exchange.run()
     assert scope.cancelled_caught
-    assert not exchange.sent
+    assert exchange.sent_at is None
 
 
 async def test_guard_tries_only_the_first_addresses_of_a_long_answer() -> None:
@@ -279,7 +279,7 @@ async def test_network_leaves_no_socket_after_cancelled_handshakes() -> None:
                     nursery.start_soon(exchange.run)
                     await server.wait_until(partial(lambda before: server.heard > before, heard))
                     nursery.cancel_scope.cancel()
-                assert (exchange.sent, exchange.phase) == (False, Phase.TLS)
+                assert (exchange.sent_at, exchange.phase) == (None, Phase.TLS)
             assert fetcher.statistics().open == 0
             assert server.connections == 100
             with trio.fail_after(2):

@@ -277,7 +277,7 @@ async def test_transport_abandons_nothing_when_a_send_is_cancelled() -> None:
             with trio.move_on_after(0.1) as scope:
                 await exchange.run()
         assert scope.cancelled_caught
-        assert (exchange.sent, exchange.phase) == (True, Phase.SEND)
+        assert (exchange.sent_at is not None, exchange.phase) == (True, Phase.SEND)
         assert fetcher.statistics().open == 0
         nursery.cancel_scope.cancel()
     gc.collect()

@@ -1,16 +1,29 @@
+from collections.abc import Callable
+
 import pytest
 
 from jobping.core.ids import Domain
 from jobping.errors import MalformedPage
 from jobping.fetch.wire import FetchLimits, Framing, HeadTooLong, Phase, Wire
+from tests.actors.rig import SetClock
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 
 
-def wire_of(*, header_bytes: int = 100, wire_bytes: int = 1000) -> Wire:
-    limits = FetchLimits(header_bytes=header_bytes, wire_bytes=wire_bytes)
-    return Wire(origin=("http", Domain("a.example")), limits=limits, on_sent=lambda: None)
+def wire_of(
+    *,
+    header_bytes: int = 100,
+    wire_bytes: int = 1000,
+    on_sent: Callable[[], None] = lambda: None,
+    clock: SetClock | None = None,
+) -> Wire:
+    return Wire(
+        origin=("http", Domain("a.example")),
+        limits=FetchLimits(header_bytes=header_bytes, wire_bytes=wire_bytes),
+        on_sent=on_sent,
+        clock=clock or SetClock(),  # type: ignore[arg-type]  # a double of Clock
+    )
 
 
 def received(*chunks: bytes, framing: Framing = Framing.LENGTH, length: int = 3) -> Wire:
@@ -52,17 +65,19 @@ def test_wire_raises_what_it_was_told_to_fail_with_at_the_next_read() -> None:
         wire.begin_read(1)
 
 
-def test_wire_counts_a_request_once_when_its_first_byte_leaves() -> None:
-    sent = []
-    wire = Wire(
-        origin=("http", Domain("a.example")),
-        limits=FetchLimits(),
-        on_sent=lambda: sent.append(1),
-    )
-    assert (wire.sent, wire.phase) == (False, Phase.RESOLVE)
+def test_wire_counts_a_request_once_and_tells_when_its_last_byte_left() -> None:
+    sent: list[int] = []
+    clock = SetClock(1.0)
+    wire = wire_of(on_sent=lambda: sent.append(1), clock=clock)
+    assert (wire.sent_at, wire.phase) == (None, Phase.RESOLVE)
     wire.begin_write()
+    assert (wire.sent_at, wire.phase, sent) == (1.0, Phase.SEND, [1])
+    clock.now = 2.0
+    wire.end_write()
+    assert wire.sent_at == 2.0
+    clock.now = 3.0
     wire.begin_write()
-    assert (wire.sent, wire.phase, sent) == (True, Phase.SEND, [1])
+    assert (wire.sent_at, sent) == (3.0, [1])
 
 
 @pytest.mark.parametrize(
