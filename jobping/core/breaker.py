@@ -228,12 +228,11 @@ def admit(state: Breaker, rules: BreakerRules, now: Monotonic) -> tuple[Breaker,
 
 def look(state: Breaker, rules: BreakerRules, now: Monotonic) -> Breaker:
     """Return the state as time alone has changed it."""
-    now_ns = to_ns(now)
     match state.phase:
-        case Phase.CLOSED if _has_lasted(state, rules.flap_s, now_ns):
-            return attrs.evolve(state, attempts=0) if state.attempts else state
+        case Phase.CLOSED if state.attempts and _has_lasted(state, rules.flap_s, now):
+            return attrs.evolve(state, attempts=0)
         case Phase.HALF_OPEN if state.issued and _has_lasted(
-            state, rules.half_open_max_wait_s, now_ns
+            state, rules.half_open_max_wait_s, now
         ):
             limit_ns = state.since_ns + to_ns(rules.half_open_max_wait_s or 0.0)
             return _open(state, rules, limit_ns, Cause.UNDECIDED, None)
@@ -241,8 +240,8 @@ def look(state: Breaker, rules: BreakerRules, now: Monotonic) -> Breaker:
             return state
 
 
-def _has_lasted(state: Breaker, limit_s: float | None, now_ns: int) -> bool:
-    return limit_s is not None and is_due(now_ns, state.since_ns + to_ns(limit_s))
+def _has_lasted(state: Breaker, limit_s: float | None, now: Monotonic) -> bool:
+    return limit_s is not None and is_due(to_ns(now), state.since_ns + to_ns(limit_s))
 
 
 def record(
@@ -280,11 +279,10 @@ def _count(
 ) -> Breaker:
     failed = isinstance(outcome, Failed)
     size = rules.permits if state.phase is Phase.HALF_OPEN else rules.size
-    state = attrs.evolve(
-        state,
-        results=state.results.add(failed=failed, slow=_is_slow(outcome, rules), size=size),
-        run=state.run + weight(outcome.failure) if isinstance(outcome, Failed) else 0,
-    )
+    results = state.results.add(failed=failed, slow=_is_slow(outcome, rules), size=size)
+    run = state.run + weight(outcome.failure) if isinstance(outcome, Failed) else 0
+    if results != state.results or run != state.run:  # a full window of good results stays
+        state = attrs.evolve(state, results=results, run=run)
     cause = _trips(state, rules, outcome)
     if cause is not None:
         return _open(state, rules, to_ns(now), cause, rng)

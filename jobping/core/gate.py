@@ -106,19 +106,17 @@ def admit(
     Returns:
         The state to keep, and the decision with the transitions that it made.
     """
-    looked = breaker.look(state.breaker, rules.breaker, now)
-    judged, permit = breaker.admit(looked, rules.breaker, now)
+    judged, permit = breaker.admit(state.breaker, rules.breaker, now)
     if isinstance(permit, breaker.Denial):
         changes = _changes(state.breaker, judged, now)
         return _with(state, judged=judged), _denied(permit, changes)
     paced, grant = limiter.admit(state.limiter, rules.limiter, now, utcnow)
     if isinstance(grant, limiter.Hold):
-        changes = _changes(state.breaker, looked, now)
-        return _with(state, judged=looked, paced=paced), _held(grant, changes)
-    changes = _changes(state.breaker, judged, now)
-    exhausted = _exhausted(paced, rules.limiter, utcnow)
-    admitted = _with(state, judged=judged, paced=paced)
-    return admitted, Admit(Permit(grant, permit), changes + exhausted)
+        judged = breaker.look(state.breaker, rules.breaker, now)
+        changes = _changes(state.breaker, judged, now)
+        return _with(state, judged=judged, paced=paced), _held(grant, changes)
+    changes = _changes(state.breaker, judged, now) + _exhausted(paced, rules.limiter, utcnow)
+    return _with(state, judged=judged, paced=paced), Admit(Permit(grant, permit), changes)
 
 
 def spare(

@@ -139,9 +139,11 @@ def on_ok(
     Returns:
         The new state; and why the rate was lowered, where the answers have become slow.
     """
-    state, slow = _on_latency(state, rules, duration_s)
-    if slow:
-        return state, Cut.SLOW
+    latency, is_slow = _on_latency(state.latency, duration_s)
+    state = attrs.evolve(state, latency=latency)
+    if is_slow:
+        rate = _within(state.rate * SLOW_CUT, rules)
+        return attrs.evolve(state, rate=rate, under_try=None), Cut.SLOW
     if not _is_used(state, grant):
         return state, None
     if state.ceiling is None:
@@ -179,18 +181,15 @@ def _go_on(state: Pace, under_try: Try, ceiling: float, rules: PaceRules, now_ns
     return _step(raised, ceiling, min(LAST_STEP, 2 * under_try.step), rules, now_ns)
 
 
-def _on_latency(state: Pace, rules: PaceRules, duration_s: float) -> tuple[Pace, bool]:
-    """Compare the median of the latest answers with the long average, once for each so many."""
-    latency = state.latency
+def _on_latency(latency: Latency, duration_s: float) -> tuple[Latency, bool]:
+    """Say whether the latest answers, once for each so many, are slow beside the long average."""
     count = min(latency.count + 1, LONG_LATENCIES)
     average_s = latency.average_s + (duration_s - latency.average_s) / count
     recent = (*latency.recent, duration_s)
     if len(recent) < LATENCIES:
-        return attrs.evolve(state, latency=Latency(recent, average_s, count)), False
-    state = attrs.evolve(state, latency=Latency((), average_s, count))
-    if sorted(recent)[LATENCIES // 2] <= max(SLOW_TIMES * average_s, SLOW_S):
-        return state, False
-    return attrs.evolve(state, rate=_within(state.rate * SLOW_CUT, rules), under_try=None), True
+        return Latency(recent, average_s, count), False
+    is_slow = sorted(recent)[LATENCIES // 2] > max(SLOW_TIMES * average_s, SLOW_S)
+    return Latency((), average_s, count), is_slow
 
 
 def on_refusal(
