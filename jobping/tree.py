@@ -41,7 +41,7 @@ from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.control import serve_control
 from jobping.core.board import StoredBoard
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules

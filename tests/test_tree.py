@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ladder import Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.quota import Quota, Span

@@ -21,12 +21,21 @@ from jobping.actors.network_gate import WAITS_FOR, NetworkGate
 from jobping.actors.shared_pace import SharedPace, turns
 from jobping.actors.work import Work
 from jobping.clock import Clock
-from jobping.core import gate
+from jobping.core import gate, gate_text
 from jobping.core.addresses import domain_of
 from jobping.core.breaker import Phase
-from jobping.core.gate import GateRules, GateState, GateView, Reason, Transitions
+from jobping.core.gate_state import (
+    Admit,
+    GateRules,
+    GateState,
+    GateView,
+    Permit,
+    Refuse,
+    Transitions,
+    Wait,
+)
 from jobping.core.ids import Domain, Monotonic
-from jobping.core.limiter import Grant
+from jobping.core.limiter import Grant, Reason
 from jobping.core.order import Order, ordered
 from jobping.core.outcome import Aside, Neutral, Outcome, outcome_of
 from jobping.core.page import Page, PageRequest, Redirected
@@ -129,7 +138,7 @@ class DomainGate:
         self._state = gate.fresh(self.rules, now)
         if saved is not None:
             try:
-                self._state = gate.load(saved.state, self.rules, now, saved.elapsed_s)
+                self._state = gate_text.load(saved.state, self.rules, now, saved.elapsed_s)
             except ValueError as error:
                 self.emit("gate.reset", domain=self.domain, why=str(error))
         self.begin_poll()
@@ -143,7 +152,7 @@ class DomainGate:
             LeaseLost: The domain has another owner by now.
         """
         async with self._saving:
-            state = gate.save(self._state, self.rules, self.clock.monotonic())
+            state = gate_text.save(self._state, self.rules, self.clock.monotonic())
             await self.gates.save(self.lease.fence, state, self.ladder.tier.value)
 
     async def obey(self, order: Order) -> str | None:
@@ -244,17 +253,17 @@ class DomainGate:
             now = self.clock.monotonic()
             state, decision = gate.admit(self._state, self.rules, now, self.clock.utcnow())
             match decision:
-                case gate.Admit():
+                case Admit():
                     held_until = self.network.held_until()
                     if held_until is None:
                         return
                     await self.network.wait(self.work, held_until)
                     continue
-                case gate.Wait(until=until):
+                case Wait(until=until):
                     pass
-                case gate.Refuse(reason=Reason.BREAKER):
+                case Refuse(reason=Reason.BREAKER):
                     until = Monotonic(math.inf)  # an operator holds it, and wakes us
-                case gate.Refuse(reason=reason):
+                case Refuse(reason=reason):
                     raise ValueError(f"{self.domain}: the gate refuses for good: {reason}")
                 case _:
                     assert_never(decision)
@@ -264,12 +273,12 @@ class DomainGate:
     def _admit(self, asked: "_Asked", attempt: int) -> "_Sending | None":
         now, utcnow = self.clock.monotonic(), self.clock.utcnow()
         state, decision = gate.admit(self._state, self.rules, now, utcnow)
-        if asked.purpose is Purpose.ROBOTS and isinstance(decision, gate.Admit):
+        if asked.purpose is Purpose.ROBOTS and isinstance(decision, Admit):
             state, decision = gate.spare(self._state, state, decision, ROBOTS_WITHIN_S)
-        if isinstance(decision, gate.Admit) and not self.network.take():
+        if isinstance(decision, Admit) and not self.network.take():
             return None
         self._keep(state, decision.transitions)
-        if not isinstance(decision, gate.Admit):
+        if not isinstance(decision, Admit):
             return None
         grants = tuple(pace.take() for pace in self.shared)
         return _Sending(
@@ -418,7 +427,7 @@ class _Sending:
         is_probe: It shows whether our network is back.
     """
 
-    permit: gate.Permit
+    permit: Permit
     shared: tuple[Grant, ...]
     attempt: int
     is_probe: bool

@@ -6,8 +6,8 @@ Degradation makes it and judges ends by it; the actor in charge feeds it results
 import attrs
 
 from jobping.clock import Clock
-from jobping.core import gate, ladder
-from jobping.core.gate import Transition
+from jobping.core import ladder
+from jobping.core.gate_state import Blocked, Opened, Throttled, Transition
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Demoted, DemotionCause, Ladder, LadderRules, Promoted, Restart, Tier
 from jobping.events import Emit
@@ -62,11 +62,11 @@ class DomainLadder:
         """Take what the gate did."""
         now = self.clock.monotonic()
         match transition:
-            case gate.Opened(until_s=s) | gate.Blocked(until_s=s) if s > self.rules.long_block_s:
+            case Opened(until_s=s) | Blocked(until_s=s) if s > self.rules.long_block_s:
                 self._move(*ladder.demote(self._state, self.rules, now, DemotionCause.LONG_BLOCK))
-            case gate.Opened():
+            case Opened():
                 self._move(*ladder.on_opened(self._state, self.rules, now))
-            case gate.Throttled():
+            case Throttled():
                 step = ladder.on_throttled(
                     self._state,
                     self.rules,

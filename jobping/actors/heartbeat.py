@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from jobping.actors.messages import DomainsView, DomainView, ReadDomains
-from jobping.core.gate import GateView
+from jobping.core.gate_state import GateView
 from jobping.events import Emit
 from jobping.fetch import Fetcher
 from jobping.store.bridge import Database

@@ -4,7 +4,7 @@ import datetime as dt
 
 import attrs
 
-from jobping.core.gate import GateView
+from jobping.core.gate_state import GateView
 from jobping.core.ids import BoardId, Domain, SourceName
 from jobping.core.ladder import Tier
 from jobping.core.order import Order

@@ -36,7 +36,7 @@ class SharedPace:
         try:
             while isinstance(hold := self._ask()[1], Hold):
                 if hold.until is None:
-                    raise ValueError(f"a shared pace refuses for good: {hold.hindrance}")
+                    raise ValueError(f"a shared pace refuses for good: {hold.reason}")
                 await work.wait_until(hold.until)
             yield
         finally:
@@ -54,7 +54,7 @@ class SharedPace:
         """
         state, answer = self._ask()
         if isinstance(answer, Hold):
-            raise ValueError(f"not now: {answer.hindrance}")
+            raise ValueError(f"not now: {answer.reason}")
         self._state = state
         return answer
 

@@ -12,10 +12,10 @@ import trio
 
 from jobping.actors.network_gate import NetworkGate
 from jobping.clock import Clock
-from jobping.core import gate, supply
+from jobping.core import gate, gate_text, supply
 from jobping.core.board import Board, Origin, StoredBoard
 from jobping.core.breaker import Phase
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain
 from jobping.core.ladder import Tier
 from jobping.core.supply import FellShort, Recovered, Supply, SupplyRules
@@ -137,7 +137,7 @@ class SupplyActor:
             return True
         rules, now = self.rules_of(rows), self.clock.monotonic()
         try:
-            state = gate.load(saved.state, rules, now, saved.elapsed_s)
+            state = gate_text.load(saved.state, rules, now, saved.elapsed_s)
         except ValueError:  # whoever polls it begins anew
             return False
         view = gate.view(state, rules, now, self.clock.utcnow())

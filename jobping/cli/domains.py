@@ -12,8 +12,9 @@ from jobping.cli.parser import Commands, add_config_options, add_json_option
 from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
 from jobping.control import ask_daemon
-from jobping.core import gate
+from jobping.core import gate, gate_text
 from jobping.core.board import StoredBoard
+from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Tier
 from jobping.core.order import Order
@@ -172,10 +173,10 @@ def _stored_view(
     own = [row for row in rows if row.domain == domain]
     names = {row.board.source for row in own}
     paces = [settings.source(name).pace_of(known_source(name)) for name in sorted(names)]
-    rules = gate.GateRules(limiter=limiter_rules(paces))
+    rules = GateRules(limiter=limiter_rules(paces))
     now, utcnow = Monotonic(0.0), Clock().utcnow()
     try:
-        state = gate.load(saved.state, rules, now, saved.elapsed_s)
+        state = gate_text.load(saved.state, rules, now, saved.elapsed_s)
     except ValueError:  # the daemon will say so and begin anew
         state = gate.fresh(rules, now)
     view = gate.view(state, rules, now, utcnow)

@@ -29,60 +29,19 @@ from jobping.core.gate_state import (
     PaceRaised,
     Permit,
     QuotaView,
-    Reason,
     Refuse,
     Throttled,
     Transition,
     Transitions,
     Wait,
 )
-from jobping.core.gate_text import load, save
 from jobping.core.ids import Monotonic
-from jobping.core.limiter import Limiter, LimiterRules
+from jobping.core.limiter import Limiter, LimiterRules, Reason
 from jobping.core.nanos import to_ns, to_s
 from jobping.core.outcome import Failed, Limited, Ok, Outcome
 from jobping.core.pace import Cut, Pace
 from jobping.core.retry import Attempted, NoRetry
 from jobping.core.throttle import NO_HINTS, Hints
-
-__all__ = [
-    "Admit",
-    "Blocked",
-    "Closed",
-    "Disabled",
-    "Exhausted",
-    "GateRules",
-    "GateState",
-    "GateView",
-    "HalfOpened",
-    "Held",
-    "Opened",
-    "PaceCut",
-    "PaceRaised",
-    "Permit",
-    "QuotaView",
-    "Reason",
-    "Refuse",
-    "Throttled",
-    "Transition",
-    "Transitions",
-    "Wait",
-    "admit",
-    "disable",
-    "fresh",
-    "hold",
-    "load",
-    "may_retry",
-    "probe_now",
-    "raise_gap",
-    "record",
-    "release",
-    "reset",
-    "save",
-    "spread_until",
-    "take_back",
-    "view",
-]
 
 
 def fresh(rules: GateRules, now: Monotonic) -> GateState:
@@ -163,15 +122,9 @@ def _denied(denial: breaker.Denial, changes: Transitions) -> Wait | Refuse:
 
 
 def _held(hold: limiter.Hold, changes: Transitions) -> Wait | Refuse:
-    match hold.hindrance:
-        case limiter.Hindrance.CONCURRENCY:
-            return Refuse(Reason.BUSY, changes)
-        case limiter.Hindrance.IMPOSSIBLE:
-            return Refuse(Reason.IMPOSSIBLE, changes)
-        case hindrance:
-            if hold.until is None:
-                raise ValueError(f"{hindrance} names no moment")
-            return Wait(hold.until, Reason(hindrance.value), changes)
+    if hold.until is None:
+        return Refuse(hold.reason, changes)
+    return Wait(hold.until, hold.reason, changes)
 
 
 def _exhausted(state: Limiter, rules: LimiterRules, utcnow: dt.datetime) -> Transitions:

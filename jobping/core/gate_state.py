@@ -1,6 +1,5 @@
 """The values of one domain's gate: rules, state, decisions, transitions, and a view for people."""
 
-import enum
 from typing import ClassVar, Final
 
 import attrs
@@ -8,28 +7,14 @@ import attrs
 from jobping.core import breaker, limiter
 from jobping.core.breaker import Breaker, BreakerRules, Phase
 from jobping.core.ids import Monotonic
-from jobping.core.limiter import Limiter, LimiterRules
+from jobping.core.limiter import Limiter, LimiterRules, Reason
 from jobping.core.pace import Cut, Pace, PaceRules
 from jobping.core.quota import Span
 from jobping.core.retry import RetryBudget, RetryRules
 
 SLOWEST_RATE = 1 / 900
 """No learning makes the rate lower than one request per longest own back-off (our choice)."""
-
-
 DAY_S: Final = 86_400.0
-
-
-class Reason(enum.StrEnum):
-    """Why a request does not go now."""
-
-    IMPOSSIBLE = "impossible"
-    QUOTA = "quota"
-    BUSY = "busy"
-    BLOCKED = "blocked"
-    RATE = "rate"
-    MIN_GAP = "min_gap"
-    BREAKER = "breaker"
 
 
 @attrs.frozen(kw_only=True)

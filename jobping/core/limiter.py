@@ -22,12 +22,17 @@ MAX_DOUBLINGS: Final = 40
 """Exponent clamp of the own back-off; 2**40 of anything is above every maximum."""
 
 
-class Hindrance(enum.StrEnum):
-    """Why a request may not go; upper rows win over lower ones at equal moments."""
+class Reason(enum.StrEnum):
+    """Why a request does not go now; upper rows win over lower ones at equal moments.
 
+    Attributes:
+        BREAKER: Said by the gate, never by the limiter.
+    """
+
+    BREAKER = "breaker"
     IMPOSSIBLE = "impossible"
     QUOTA = "quota"
-    CONCURRENCY = "concurrency"
+    BUSY = "busy"
     BLOCKED = "blocked"
     RATE = "rate"
     MIN_GAP = "min_gap"
@@ -113,12 +118,12 @@ class Hold:
     """Not now.
 
     Attributes:
-        hindrance: What stands against it.
+        reason: What stands against it.
         until: The moment at which it may go; None where no moment is known (`impossible`: never;
-            `concurrency`: at the next release).
+            `busy`: at the next release).
     """
 
-    hindrance: Hindrance
+    reason: Reason
     until: Monotonic | None
 
 
@@ -166,33 +171,33 @@ def admit(
         granted, except that a wall clock set back over a window's end may name one more end.
     """
     if cost > rules.burst:
-        return state, Hold(Hindrance.IMPOSSIBLE, None)
+        return state, Hold(Reason.IMPOSSIBLE, None)
     windows = quota.turn(state.windows, utcnow, rules.zone)
     if windows is not state.windows:
         state = attrs.evolve(state, windows=windows)
     ends_at = quota.exhausted_until(rules.quotas, windows, cost, utcnow, rules.zone)
     if ends_at is not None:
         until = Monotonic(now + (ends_at - utcnow).total_seconds())
-        return state, Hold(Hindrance.QUOTA, until)
+        return state, Hold(Reason.QUOTA, until)
     if rules.concurrency is not None and state.in_flight >= rules.concurrency:
-        return state, Hold(Hindrance.CONCURRENCY, None)
+        return state, Hold(Reason.BUSY, None)
     now_ns = to_ns(now)
-    hindrance, until_ns = _latest_deadline(state, rules, cost)
+    reason, until_ns = _latest_deadline(state, rules, cost)
     if not is_due(now_ns, until_ns):
-        return state, Hold(hindrance, Monotonic(to_s(until_ns)))
+        return state, Hold(reason, Monotonic(to_s(until_ns)))
     return _grant(state, now_ns, cost)
 
 
-def _latest_deadline(state: Limiter, rules: LimiterRules, cost: int) -> tuple[Hindrance, int]:
-    hindrance, until_ns = Hindrance.BLOCKED, state.blocked_ns
+def _latest_deadline(state: Limiter, rules: LimiterRules, cost: int) -> tuple[Reason, int]:
+    reason, until_ns = Reason.BLOCKED, state.blocked_ns
     rate_ns = state.tat_ns + (cost - rules.burst) * state.interval_ns
     if rate_ns > until_ns + TOLERANCE_NS:
-        hindrance, until_ns = Hindrance.RATE, rate_ns
+        reason, until_ns = Reason.RATE, rate_ns
     if state.latest_ns is not None:
         gap_ns = state.latest_ns + max(state.gap_ns, to_ns(rules.min_gap_s))
         if gap_ns > until_ns + TOLERANCE_NS:
-            hindrance, until_ns = Hindrance.MIN_GAP, gap_ns
-    return hindrance, until_ns
+            reason, until_ns = Reason.MIN_GAP, gap_ns
+    return reason, until_ns
 
 
 def _grant(state: Limiter, now_ns: int, cost: int) -> tuple[Limiter, Grant]:

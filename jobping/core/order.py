@@ -5,7 +5,7 @@ from typing import assert_never
 
 from jobping.core import gate
 from jobping.core.breaker import Phase
-from jobping.core.gate import GateRules, GateState, Transitions
+from jobping.core.gate_state import GateRules, GateState, Transitions
 from jobping.core.ids import Monotonic
 
 

@@ -24,7 +24,7 @@ class SavedGate:
     """A gate as it was saved.
 
     Attributes:
-        state: JSON text made by `core.gate.save`.
+        state: JSON text made by `core.gate_text.save`.
         tier: `reliable`, `individual` or `backfill`.
         elapsed_s: Seconds since it was saved, by the database's clock; never negative.
     """
@@ -69,7 +69,7 @@ class Gates:
         """Save the gate of the fence's domain.
 
         Args:
-            state: JSON text made by `core.gate.save`.
+            state: JSON text made by `core.gate_text.save`.
             tier: `reliable`, `individual` or `backfill`.
 
         Raises:

@@ -21,7 +21,7 @@ from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.core.board import Board, StoredBoard
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules

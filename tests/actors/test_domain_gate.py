@@ -9,8 +9,9 @@ from trio.testing import MockClock
 
 from jobping.actors.domain_gate import DomainGate
 from jobping.core import gate as gate_rules
+from jobping.core import gate_text
 from jobping.core.breaker import BreakerRules, Phase
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Tier
 from jobping.core.limiter import LimiterRules
@@ -58,7 +59,7 @@ async def stored_grants(rig: Rig, domain: str) -> int:
     saved = await rig.stores.gates.load(Domain(domain))
     assert saved is not None
     now = rig.clock.monotonic()
-    state = gate_rules.load(saved.state, FAST, now, saved.elapsed_s)
+    state = gate_text.load(saved.state, FAST, now, saved.elapsed_s)
     return gate_rules.view(state, FAST, now, rig.clock.utcnow()).daily_used
 
 

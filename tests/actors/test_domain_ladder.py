@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from jobping.actors.domain_ladder import DomainLadder
-from jobping.core.gate import Closed, Exhausted, HalfOpened, Opened, Throttled, Transition
+from jobping.core.gate_state import Closed, Exhausted, HalfOpened, Opened, Throttled, Transition
 from jobping.core.ids import Domain
 from jobping.core.ladder import Demoted, DemotionCause, LadderRules, Promoted, Restart, Tier
 from jobping.core.quota import Span

@@ -14,7 +14,7 @@ from jobping.actors.operator import Operator
 from jobping.core import breaker
 from jobping.core import gate as gate_rules
 from jobping.core.breaker import BreakerRules, Phase
-from jobping.core.gate import GateState
+from jobping.core.gate_state import GateState
 from jobping.core.ids import Monotonic
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.order import Order, ordered

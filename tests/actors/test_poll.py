@@ -11,7 +11,7 @@ from jobping.actors.messages import BatchRefused, StoreAway, StorePostings
 from jobping.actors.poll import BATCH, Health, Judgement, Poll, Tally, judge
 from jobping.core.board import Board, StoredBoard
 from jobping.core.emptiness import Evidence
-from jobping.core.gate import GateView
+from jobping.core.gate_state import GateView
 from jobping.core.page import Page
 from jobping.core.posting import PostingDraft
 from jobping.core.revalidation import LastAnswer

@@ -11,7 +11,7 @@ from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import BoardPolled, DomainView, ReadDomain
 from jobping.actors.scraper import ActiveBoards
 from jobping.core.board import StoredBoard
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.robots import Use

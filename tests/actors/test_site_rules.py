@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.site_rules import SiteRules
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain
 from jobping.core.limiter import LimiterRules
 from jobping.core.page import Page, PageRequest

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from jobping.actors.supply import JUDGE_EVERY_S, Reserve, SupplyActor
 from jobping.core.board import Board, StoredBoard
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain, SourceName
 from jobping.core.order import Order
 from jobping.core.outcome import Failed, Failure

@@ -18,7 +18,7 @@ import trio
 from jobping.clock import Clock
 from jobping.core import gate
 from jobping.core.addresses import domain_of
-from jobping.core.gate import Admit, GateRules
+from jobping.core.gate_state import Admit, GateRules
 from jobping.core.ids import Monotonic
 from jobping.core.limiter import LimiterRules
 from jobping.core.outcome import Ok

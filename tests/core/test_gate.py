@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobping.core import breaker, gate, pace
+from jobping.core import breaker, gate, gate_text, pace
 from jobping.core.breaker import Phase
-from jobping.core.gate import (
+from jobping.core.gate_state import (
     Admit,
     Blocked,
     Closed,
@@ -23,13 +23,12 @@ from jobping.core.gate import (
     PaceCut,
     Permit,
     QuotaView,
-    Reason,
     Refuse,
     Throttled,
     Wait,
 )
 from jobping.core.ids import Monotonic
-from jobping.core.limiter import LimiterRules
+from jobping.core.limiter import LimiterRules, Reason
 from jobping.core.outcome import Aside, Failed, Failure, Limited, Neutral, Ok, Outcome
 from jobping.core.pace import Cut, PaceRules
 from jobping.core.quota import Quota, Span
@@ -181,7 +180,7 @@ def test_success_is_remembered_so_that_a_later_403_means_a_ban(state: GateState)
     state, _ = after(state, 0, Neutral(Aside.GONE))
     assert not state.succeeded
     state, _ = after(state, 3, OK)
-    restored = gate.load(gate.save(state, RULES, at(3)), RULES, at(0), 0.0)
+    restored = gate_text.load(gate_text.save(state, RULES, at(3)), RULES, at(0), 0.0)
     assert restored.succeeded
 
 
@@ -199,34 +198,36 @@ def test_a_saved_gate_counts_the_time_away_and_gives_no_new_burst() -> None:
     state = gate.fresh(rules, at(500))
     for _ in range(3):
         state, _ = gate.admit(state, rules, at(500), NOON)
-    text = gate.save(state, rules, at(500))
-    assert gate.load(text, rules, at(0), 4.0).limiter.in_flight == 0
+    text = gate_text.save(state, rules, at(500))
+    assert gate_text.load(text, rules, at(0), 4.0).limiter.in_flight == 0
     for elapsed, expected in ((-50.0, 10.0), (4.0, 6.0)):
-        restored = gate.load(text, rules, at(0), elapsed)
+        restored = gate_text.load(text, rules, at(0), elapsed)
         assert gate.admit(restored, rules, at(0), NOON)[1] == Wait(at(expected), Reason.RATE)
-    assert isinstance(gate.admit(gate.load(text, rules, at(0), 10.0), rules, at(0), NOON)[1], Admit)
+    assert isinstance(
+        gate.admit(gate_text.load(text, rules, at(0), 10.0), rules, at(0), NOON)[1], Admit
+    )
 
 
 def test_a_changed_configured_pace_holds_after_loading() -> None:
     before = GateRules(limiter=LimiterRules(rate=1.0))
     state, _ = gate.admit(gate.fresh(before, at(0)), before, at(0), NOON)
     slower = GateRules(limiter=LimiterRules(rate=0.1, min_gap_s=4))
-    restored = gate.load(gate.save(state, before, at(0)), slower, at(0), 0.0)
+    restored = gate_text.load(gate_text.save(state, before, at(0)), slower, at(0), 0.0)
     assert gate.admit(restored, slower, at(0), NOON)[1] == Wait(at(10), Reason.RATE)
 
 
 @pytest.mark.parametrize("path", ["", "limiter", "breaker", "limiter.tat_ns", "breaker.phase"])
 def test_a_text_that_is_no_saved_gate_is_refused(state: GateState, path: str) -> None:
-    saved = json.loads(gate.save(state, RULES, at(0)))
+    saved = json.loads(gate_text.save(state, RULES, at(0)))
     whole, _, field = path.partition(".")
     if field:
         saved[whole][field] = "nonsense"
     else:
         saved[whole or "format"] = None
     with pytest.raises(ValueError, match="saved gate"):
-        gate.load(json.dumps(saved), RULES, at(0), 0.0)
+        gate_text.load(json.dumps(saved), RULES, at(0), 0.0)
     with pytest.raises(ValueError, match="saved gate"):
-        gate.load("[]" if path else "nothing", RULES, at(0), 0.0)
+        gate_text.load("[]" if path else "nothing", RULES, at(0), 0.0)
 
 
 outcomes = st.sampled_from(
@@ -259,9 +260,9 @@ def test_a_loaded_gate_answers_like_the_living_one_to_a_millisecond(
         state, answer = gate.admit(state, RULES, at(now), wall(now))
         if isinstance(answer, Admit):
             state, _ = gate.record(state, RULES, answer.permit, outcome, at(now), random.Random(5))
-    text = gate.save(state, RULES, at(now))
+    text = gate_text.save(state, RULES, at(now))
     now += away
-    other = gate.load(text, RULES, at(now + shift), away)
+    other = gate_text.load(text, RULES, at(now + shift), away)
     for gap in asks:
         now += gap
         living, loaded = asked(state, now), gate.admit(other, RULES, at(now + shift), wall(now))[1]
@@ -419,11 +420,11 @@ def test_reset_forgets_what_we_learned_and_keeps_what_the_site_told(state: GateS
 
 def test_row_of_the_format_before_keeps_count_block_and_breaker(state: GateState) -> None:
     state, _ = after(state, 0, Limited(60.0))
-    saved = json.loads(gate.save(state, RULES, at(0)))
+    saved = json.loads(gate_text.save(state, RULES, at(0)))
     [window] = saved["limiter"].pop("windows")
     saved["limiter"] |= {"used": window["used"], "day_ends_at": window["ends_at"]}
     old = {key: saved[key] for key in ("limiter", "breaker", "succeeded")} | {"format": 1}
-    loaded = gate.load(json.dumps(old), RULES, at(0), 0.0)
+    loaded = gate_text.load(json.dumps(old), RULES, at(0), 0.0)
     assert asked(loaded, 1) == Wait(at(60), Reason.BLOCKED)
     assert gate.view(loaded, RULES, at(0), NOON).daily_used == 1
     assert loaded.pace == pace.fresh(1 / 3, RULES.pace)
@@ -433,7 +434,7 @@ def test_row_keeps_ceiling_rate_budget_and_windows(state: GateState) -> None:
     state, _ = after(state, 0, Limited(60.0))
     attempted = Attempted(method="GET", attempts=1, status=None, left_s=9.0)
     state, _ = gate.may_retry(state, RULES, attempted, random.Random(1), at(0))
-    loaded = gate.load(gate.save(state, RULES, at(0)), RULES, at(100), 0.0)
+    loaded = gate_text.load(gate_text.save(state, RULES, at(0)), RULES, at(100), 0.0)
     assert (loaded.pace.ceiling, loaded.pace.rate) == (state.pace.ceiling, state.pace.rate)
     assert (loaded.budget, loaded.limiter.windows) == (state.budget, state.limiter.windows)
     assert loaded.pace.try_ns - state.pace.try_ns == 100 * 10**9
@@ -445,7 +446,7 @@ def test_quota_that_is_new_in_the_settings_begins_at_nothing_used(state: GateSta
         RULES,
         limiter=attrs.evolve(RULES.limiter, quotas=(Quota(Span.MONTH, 9), Quota(Span.DAY, 5))),
     )
-    loaded = gate.load(gate.save(state, RULES, at(0)), wider, at(0), 0.0)
+    loaded = gate_text.load(gate_text.save(state, RULES, at(0)), wider, at(0), 0.0)
     used = [one.used for one in gate.view(loaded, wider, at(0), NOON).quotas]
     assert used == [0, 1]
 

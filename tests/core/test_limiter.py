@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from jobping.core import limiter
 from jobping.core.ids import Monotonic
-from jobping.core.limiter import Grant, Hindrance, Hold, Limiter, LimiterRules
+from jobping.core.limiter import Grant, Hold, Limiter, LimiterRules, Reason
 from jobping.core.quota import Quota, Span, end_of
 
 NOON = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
@@ -42,34 +42,34 @@ def test_a_fresh_bucket_gives_its_burst_and_then_one_per_interval() -> None:
     state = limiter.fresh(rules, at(100))
     for _ in range(3):
         state, _ = granted(state, rules, 100)
-    assert held(state, rules, 100) == Hold(Hindrance.RATE, at(102))
+    assert held(state, rules, 100) == Hold(Reason.RATE, at(102))
     state, _ = granted(state, rules, 102)
-    assert held(state, rules, 102) == Hold(Hindrance.RATE, at(104))
+    assert held(state, rules, 102) == Hold(Reason.RATE, at(104))
 
 
 def test_a_cost_above_the_burst_is_impossible_at_once() -> None:
     rules = LimiterRules(rate=1, burst=2, quotas=(Quota(Span.DAY, 0),))
-    assert held(limiter.fresh(rules, at(0)), rules, 0, cost=3) == Hold(Hindrance.IMPOSSIBLE, None)
+    assert held(limiter.fresh(rules, at(0)), rules, 0, cost=3) == Hold(Reason.IMPOSSIBLE, None)
 
 
 def test_the_quota_answers_before_the_concurrency_and_that_before_any_wait() -> None:
     rules = LimiterRules(rate=1, concurrency=1, quotas=(Quota(Span.DAY, 1),))
     state, _ = granted(limiter.fresh(rules, at(0)), rules, 0)
     midnight = 12 * 3600
-    assert held(state, rules, 0) == Hold(Hindrance.QUOTA, at(midnight))
+    assert held(state, rules, 0) == Hold(Reason.QUOTA, at(midnight))
     unlimited = attrs.evolve(rules, quotas=())
     state = attrs.evolve(state, windows=())
-    assert held(state, unlimited, 0) == Hold(Hindrance.CONCURRENCY, None)
-    assert held(limiter.release(state), unlimited, 0) == Hold(Hindrance.RATE, at(1))
+    assert held(state, unlimited, 0) == Hold(Reason.BUSY, None)
+    assert held(limiter.release(state), unlimited, 0) == Hold(Reason.RATE, at(1))
 
 
 def test_the_latest_of_block_rate_and_gap_answers_and_the_upper_row_at_equal_moments() -> None:
     rules = LimiterRules(rate=0.1, min_gap_s=10)
     state, _ = granted(limiter.fresh(rules, at(0)), rules, 0)
-    assert held(state, rules, 0) == Hold(Hindrance.RATE, at(10))
-    assert held(state, attrs.evolve(rules, min_gap_s=11), 0) == Hold(Hindrance.MIN_GAP, at(11))
+    assert held(state, rules, 0) == Hold(Reason.RATE, at(10))
+    assert held(state, attrs.evolve(rules, min_gap_s=11), 0) == Hold(Reason.MIN_GAP, at(11))
     blocked = limiter.block(state, rules, at(10))
-    assert held(blocked, rules, 0) == Hold(Hindrance.BLOCKED, at(10))
+    assert held(blocked, rules, 0) == Hold(Reason.BLOCKED, at(10))
 
 
 def test_the_day_ends_at_local_midnight_on_days_of_23_and_25_hours() -> None:
@@ -86,7 +86,7 @@ def test_the_quota_is_counted_anew_at_midnight_and_not_when_the_clock_goes_back(
     state, _ = granted(limiter.fresh(rules, at(0)), rules, 0)
     state = limiter.release(state)
     yesterday = NOON - dt.timedelta(days=1)
-    assert held(state, rules, 10, yesterday).hindrance is Hindrance.QUOTA
+    assert held(state, rules, 10, yesterday).reason is Reason.QUOTA
     midnight = dt.datetime(2026, 3, 11, tzinfo=dt.UTC)
     assert held(state, rules, 10, midnight - dt.timedelta(seconds=1)).until == 11
     granted(state, rules, 11, midnight)
@@ -95,9 +95,9 @@ def test_the_quota_is_counted_anew_at_midnight_and_not_when_the_clock_goes_back(
 def test_a_block_gives_exactly_one_request_at_its_end_and_then_the_pace() -> None:
     rules = LimiterRules(rate=1, burst=5)
     state = limiter.block(limiter.fresh(rules, at(0)), rules, at(60))
-    assert held(state, rules, 59.999) == Hold(Hindrance.BLOCKED, at(60))
+    assert held(state, rules, 59.999) == Hold(Reason.BLOCKED, at(60))
     state, _ = granted(state, rules, 60)
-    assert held(state, rules, 60) == Hold(Hindrance.RATE, at(61))
+    assert held(state, rules, 60) == Hold(Reason.RATE, at(61))
 
 
 def test_own_back_off_doubles_up_to_its_maximum_for_any_number_of_refusals() -> None:
@@ -134,7 +134,7 @@ def test_a_wait_of_zero_does_not_block_but_leaves_one_token() -> None:
     state, penalty = limiter.penalise(limiter.fresh(rules, at(0)), rules, at(0), 0)
     assert penalty.left_s == 0
     state, _ = granted(state, rules, 0)
-    assert held(state, rules, 0) == Hold(Hindrance.RATE, at(1))
+    assert held(state, rules, 0) == Hold(Reason.RATE, at(1))
 
 
 def test_an_older_and_longer_block_stays_and_is_what_a_refusal_reports() -> None:
@@ -173,7 +173,7 @@ def test_a_grant_taken_back_during_a_block_does_not_refill_the_bucket() -> None:
     state, grant = granted(limiter.fresh(rules, at(0)), rules, 0)
     state = limiter.take_back(limiter.block(state, rules, at(10)), rules, grant)
     state, _ = granted(state, rules, 10)
-    assert held(state, rules, 10) == Hold(Hindrance.RATE, at(11))
+    assert held(state, rules, 10) == Hold(Reason.RATE, at(11))
 
 
 def test_a_grant_taken_back_the_next_day_does_not_change_that_days_count() -> None:
@@ -195,14 +195,14 @@ def test_a_slower_rate_does_not_hand_an_empty_bucket_a_new_burst() -> None:
     for _ in range(5):
         state, _ = granted(state, rules, 0)
     slower = limiter.set_rate(state, at(0), 0.1)
-    assert held(slower, rules, 0) == Hold(Hindrance.RATE, at(10))
+    assert held(slower, rules, 0) == Hold(Reason.RATE, at(10))
 
 
 def test_a_gap_can_only_be_raised() -> None:
     rules = LimiterRules(rate=10, min_gap_s=5)
     state = limiter.raise_gap(limiter.raise_gap(limiter.fresh(rules, at(0)), 8), 3)
     state, _ = granted(state, rules, 0)
-    assert held(state, rules, 0) == Hold(Hindrance.MIN_GAP, at(8))
+    assert held(state, rules, 0) == Hold(Reason.MIN_GAP, at(8))
 
 
 def test_what_is_missing_by_a_microsecond_is_not_missing() -> None:
@@ -271,26 +271,26 @@ class LimiterMachine(RuleBasedStateMachine):
     def check_hold(self, state: Limiter, hold: Hold) -> None:
         assert attrs.evolve(state, windows=()) == attrs.evolve(self.state, windows=())
         if hold.until is None:
-            assert hold.hindrance is Hindrance.CONCURRENCY
+            assert hold.reason is Reason.BUSY
             return
         wait = hold.until - self.now
         longest = max(600.0, self.limits.burst / self.limits.rate, self.limits.min_gap_s)
-        if hold.hindrance is Hindrance.QUOTA:
+        if hold.reason is Reason.QUOTA:
             longest = 31 * 86_400 + 3600
         assert 0 < wait <= longest + 1e-6
-        if hold.hindrance is not Hindrance.QUOTA:
+        if hold.reason is not Reason.QUOTA:
             early = limiter.admit(state, self.limits, at(hold.until - 0.001), self.utcnow)[1]
             if wait > 0.002:
                 assert isinstance(early, Hold)
         then = self.utcnow + dt.timedelta(seconds=wait)
         late = limiter.admit(state, self.limits, hold.until, then)[1]
-        if hold.hindrance is not Hindrance.QUOTA:
-            assert isinstance(late, Grant) or late.hindrance in (
-                Hindrance.CONCURRENCY,
-                Hindrance.QUOTA,
+        if hold.reason is not Reason.QUOTA:
+            assert isinstance(late, Grant) or late.reason in (
+                Reason.BUSY,
+                Reason.QUOTA,
             )
         elif isinstance(late, Hold):
-            assert late.hindrance is not Hindrance.QUOTA
+            assert late.reason is not Reason.QUOTA
 
     @precondition(lambda self: self.open)
     @rule(sent=st.booleans())

@@ -12,9 +12,9 @@ import attrs
 import pytest
 
 from jobping.core import breaker, gate
-from jobping.core.gate import Admit, GateRules, Reason, Wait
+from jobping.core.gate_state import Admit, GateRules, Wait
 from jobping.core.ids import Monotonic
-from jobping.core.limiter import LimiterRules
+from jobping.core.limiter import LimiterRules, Reason
 from jobping.core.outcome import Failed, Failure, Limited, Ok, Outcome
 from jobping.core.pace import PaceRules
 from jobping.core.retry import Attempted, NoRetry

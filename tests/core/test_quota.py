@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jobping.core import limiter, quota
 from jobping.core.ids import Monotonic
-from jobping.core.limiter import Grant, Hindrance, Hold, LimiterRules
+from jobping.core.limiter import Grant, Hold, LimiterRules, Reason
 from jobping.core.quota import Quota, Span, Window, end_of
 
 NOON = dt.datetime(2026, 3, 10, 12, 30, 15, tzinfo=dt.UTC)  # a Tuesday
@@ -63,12 +63,12 @@ def test_latest_end_answers_among_the_quotas_that_are_used_up() -> None:
         state = limiter.release(state)
         if used % 25 == 0 and used < 250:
             hold = limiter.admit(state, rules, Monotonic(now), utcnow)[1]
-            assert hold == Hold(Hindrance.QUOTA, Monotonic(now + 60 - utcnow.second))
+            assert hold == Hold(Reason.QUOTA, Monotonic(now + 60 - utcnow.second))
             wait_s = 60 - utcnow.second
             now, utcnow = now + wait_s, utcnow + dt.timedelta(seconds=wait_s)
     midnight = (end_of(Span.DAY, utcnow, dt.UTC) - utcnow).total_seconds()
     hold = limiter.admit(state, rules, Monotonic(now), utcnow)[1]
-    assert hold == Hold(Hindrance.QUOTA, Monotonic(now + midnight))
+    assert hold == Hold(Reason.QUOTA, Monotonic(now + midnight))
 
 
 def test_take_back_refunds_the_windows_that_have_not_ended() -> None:
