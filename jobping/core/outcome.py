@@ -46,7 +46,6 @@ class Aside(enum.StrEnum):
 
     GONE = "gone"
     CANCELLED = "cancelled"
-    SHUTDOWN = "shutdown"
     IGNORED = "ignored"
 
 
@@ -79,7 +78,6 @@ class Limited:
     """
 
     after_s: float | None
-    status: int = TOO_MANY_REQUESTS
 
 
 @attrs.frozen
@@ -119,7 +117,7 @@ def outcome_of(
         case Throttled():
             after_s = retry_after_s(error.retry_after, error.date, utcnow)
             if error.status == TOO_MANY_REQUESTS:
-                return Limited(after_s, error.status)
+                return Limited(after_s)
             return Failed(Failure.SERVER, duration_s, after_s)
         case Blocked():
             return _blocked(error, duration_s, succeeded_before=succeeded_before)
