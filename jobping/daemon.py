@@ -280,6 +280,19 @@ class _Ready:
         """Take no notice: nobody waits for it."""
 
 
+@attrs.frozen
+class _Noted:
+    """An `Emit` that also feeds the summary."""
+
+    write: Emit
+    summary: Summary
+
+    def __call__(self, event: str, /, *, level: str | None = None, **fields: object) -> None:
+        """Write one event and count it."""
+        self.write(event, level=level, **fields)
+        self.summary.note(event, fields)
+
+
 @attrs.define(kw_only=True)
 class _Daemon:
     """One run: the parts, joined."""
@@ -343,13 +356,7 @@ class _Daemon:
 
     def _emit_as(self, log: Log, actor: str) -> Emit:
         """Return an Emit that also feeds the summary."""
-        write = log.bind(actor=actor)
-
-        def emit(event: str, /, *, level: str | None = None, **fields: object) -> None:
-            write(event, level=level, **fields)
-            self.summary.note(event, fields)
-
-        return emit
+        return _Noted(log.bind(actor=actor), self.summary)
 
     def _say_started(self, log: Log) -> None:
         log.emit(

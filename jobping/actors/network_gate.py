@@ -64,13 +64,7 @@ class NetworkGate:
 
     async def wait(self, work: Work, until: Monotonic) -> None:
         """Wait for a moment, or for news of our network."""
-        changed = self._changed
-
-        async def wait_for_news() -> None:
-            with trio.move_on_at(until):
-                await changed.wait()
-
-        await work.wait_for(wait_for_news)
+        await work.wait_for(self._changed.wait, until=until)
 
     async def wait_until_down(self) -> None:
         """Return as soon as our network is down."""

@@ -20,20 +20,20 @@ class Rounds:
     """The rounds of one domain."""
 
     postings: Postings
-    _boards: set[BoardId] = attrs.field(factory=set, init=False)
+    _boards: frozenset[BoardId] = attrs.field(default=frozenset(), init=False)
     _asked: dict[BoardId, set[ExternalId]] = attrs.field(factory=dict, init=False)
 
     async def boards(self, rows: Sequence[StoredBoard]) -> list[StoredBoard]:
         """Return the boards that this round has not asked yet, or those of the next one."""
         by_id = {row.id: row for row in rows}
         if self._boards.issuperset(by_id):
-            self._boards.clear()
+            self._boards = frozenset()
         left = [id for id in by_id if id not in self._boards]
         return [by_id[id] for id in await self.postings.most_matched(left)]
 
     def note(self, row: StoredBoard) -> None:
         """Take that the board has had its turn."""
-        self._boards.add(row.id)
+        self._boards |= {row.id}
 
     async def known(self, row: StoredBoard, limit: int) -> tuple[KnownPosting, ...]:
         """Return the postings of a board to ask for now, and note that they are."""

@@ -1,7 +1,7 @@
 """Work in hand that a stop lets end, with waits that a stop ends at once."""
 
+import math
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import attrs
 import trio
@@ -27,14 +27,16 @@ class Work:
 
     async def wait_until(self, moment: float) -> None:
         """Wait until a moment of Trio's clock or `wake`; a stop ends this and all further work."""
-        await self.wait_for(partial(trio.sleep_until, moment))
+        await self.wait_for(trio.sleep_forever, until=moment)
 
-    async def wait_for(self, wait: Callable[[], Awaitable[object]]) -> None:
+    async def wait_for(
+        self, wait: Callable[[], Awaitable[object]], *, until: float = math.inf
+    ) -> None:
         """Wait for something else, or `wake`; a stop ends this and all further work."""
         if self._stopping:
             self.scope.cancel()
         try:
-            with trio.CancelScope() as self._wait:
+            with trio.CancelScope(deadline=until) as self._wait:
                 await wait()
         finally:
             self._wait = None
