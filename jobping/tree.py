@@ -9,14 +9,14 @@ import math
 import random
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import attrs
 
 from jobping.actors.cycle import Cycle
-from jobping.actors.degradation import Degradation, Place
+from jobping.actors.degradation import Degradation, MakeActor, Place
 from jobping.actors.digest import DigestActor
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.heartbeat import Heartbeat
@@ -42,7 +42,7 @@ from jobping.clock import Clock
 from jobping.control import serve_control
 from jobping.core.board import StoredBoard
 from jobping.core.gate_state import GateRules
-from jobping.core.ids import SourceName
+from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.quota import Quota, Span, strictest
@@ -228,6 +228,7 @@ def build_tree(materials: Materials) -> Supervisor:
             id="degradation",
             start=_fresh(partial(_degradation, materials, boxes, shared, network)),
             mailbox=boxes.degradation,
+            start_timeout=math.inf,  # its domains start one by one, each within its own time
             stop_timeout=DEGRADATION_STOP_S,
         ),
         ChildSpec[object](id="supply", start=_fresh(partial(_supply, materials, network))),
@@ -303,14 +304,27 @@ async def _active_boards(materials: Materials) -> list[StoredBoard]:
     return [row for row in await _known_boards(materials) if materials.reserve.is_active(row)]
 
 
-async def _known_boards(materials: Materials) -> list[StoredBoard]:
-    """Read the boards of sources that are switched on, each at the domain it is asked at now."""
-    sources = materials.sources
+async def _boards_of(materials: Materials, domain: Domain) -> list[StoredBoard]:
+    """Read the boards of one domain that are polled now."""
     return [
-        attrs.evolve(row, domain=sources[row.board.source].domain(row.board))
-        for row in await materials.stores.boards.enabled()
-        if row.board.source in sources
+        row
+        for row in await materials.stores.boards.enabled(domain)
+        if row.board.source in materials.sources and materials.reserve.is_active(row)
     ]
+
+
+async def _known_boards(materials: Materials) -> list[StoredBoard]:
+    """Read the boards of sources that are switched on; the rows follow where they are asked now."""
+    boards, rows = materials.stores.boards, list[StoredBoard]()
+    for row in await boards.enabled():
+        source = materials.sources.get(row.board.source)
+        if source is None:
+            continue
+        domain = source.domain(row.board)
+        if domain != row.domain:
+            await boards.move(row.id, domain)
+        rows.append(row if domain == row.domain else attrs.evolve(row, domain=domain))
+    return rows
 
 
 @attrs.frozen(kw_only=True)
@@ -354,7 +368,7 @@ def _degradation(
         network=network,
         clock=materials.clock,
         emit=materials.emit_as("degradation"),
-        make_actor=partial(_domain_actor, materials, boxes, shared, network),
+        make_actor=_domain_actors(materials, boxes, shared, network),
         hook=observer(materials.emit_as("degradation")),
         individual=frozenset(
             name for name, source in materials.sources.items() if source.has_individual
@@ -394,58 +408,58 @@ def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
     )
 
 
-def _domain_actor(
-    materials: Materials,
-    boxes: _Mailboxes,
-    shared: _SharedPaces,
-    network: NetworkGate,
-    place: Place,
-) -> ActorFunction[ScraperMessage]:
-    emit = materials.emit_as(f"domains/{place.domain}")
-    paces = {
-        name: materials.settings.source(name).pace_of(materials.sources[name])
-        for name in place.sources
-    }
+def _domain_actors(
+    materials: Materials, boxes: _Mailboxes, shared: _SharedPaces, network: NetworkGate
+) -> MakeActor:
+    """Return what makes the actors of domains; what these have in common is made once."""
+    settings, sources = materials.settings, materials.sources
+    paces = {name: settings.source(name).pace_of(source) for name, source in sources.items()}
+    parts = Parts(
+        sources=sources,
+        polls={name: PollRules(poll_every_s=pace.poll_every_s) for name, pace in paces.items()},
+        api_sources=frozenset(name for name in sources if settings.source(name).robots is Use.API),
+        boards_of=partial(_boards_of, materials),
+        boards=materials.stores.boards,
+        postings=materials.stores.postings,
+        ingest=boxes.ingest.ref,
+        cycle=boxes.cycle.ref,
+        suspects=materials.suspects,
+        clock=materials.clock,
+        rng=materials.rng,
+        news_within_s=settings.matching.recent_days * DAY_S,
+    )
 
-    async def scrape(ctx: Context[ScraperMessage]) -> None:
-        work = Work()
-        gate = DomainGate(
-            domain=place.domain,
-            rules=GateRules(limiter=on_tier(limiter_rules(paces.values()), place.ladder.tier)),
-            ladder=place.ladder,
-            lease=place.lease,
-            fetcher=materials.fetcher,
-            gates=materials.stores.gates,
-            clock=materials.clock,
-            emit=emit,
-            rng=materials.rng,
-            work=work,
-            network=network,
-            shared=shared.of(paces),
-        )
-        parts = Parts(
-            sources=materials.sources,
-            polls={name: PollRules(poll_every_s=pace.poll_every_s) for name, pace in paces.items()},
-            api_sources=frozenset(
-                name for name in paces if materials.settings.source(name).robots is Use.API
-            ),
-            active_boards=partial(_active_boards, materials),
-            boards=materials.stores.boards,
-            postings=materials.stores.postings,
-            ingest=boxes.ingest.ref,
-            cycle=boxes.cycle.ref,
-            suspects=materials.suspects,
-            clock=materials.clock,
-            emit=emit,
-            rng=materials.rng,
-            news_within_s=materials.settings.matching.recent_days * DAY_S,
-        )
-        scraper = Scraper(
-            domain=place.domain, gate=gate, ladder=place.ladder, work=work, parts=parts
-        )
-        await scraper.run(ctx)
+    @cache
+    def rules_of(names: frozenset[SourceName], tier: Tier) -> GateRules:
+        return GateRules(limiter=on_tier(limiter_rules([paces[name] for name in names]), tier))
 
-    return scrape
+    def make_actor(place: Place) -> ActorFunction[ScraperMessage]:
+        emit = materials.emit_as(f"domains/{place.domain}")
+
+        async def scrape(ctx: Context[ScraperMessage]) -> None:
+            work = Work()
+            gate = DomainGate(
+                domain=place.domain,
+                rules=rules_of(place.sources, place.ladder.tier),
+                ladder=place.ladder,
+                lease=place.lease,
+                fetcher=materials.fetcher,
+                gates=materials.stores.gates,
+                clock=materials.clock,
+                emit=emit,
+                rng=materials.rng,
+                work=work,
+                network=network,
+                shared=shared.of(place.sources),
+            )
+            scraper = Scraper(
+                domain=place.domain, gate=gate, ladder=place.ladder, work=work, parts=parts
+            )
+            await scraper.run(ctx)
+
+        return scrape
+
+    return make_actor
 
 
 def on_tier(rules: LimiterRules, tier: Tier) -> LimiterRules:

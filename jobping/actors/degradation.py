@@ -8,7 +8,7 @@ another daemon, begins where it stood.
 
 import contextlib
 import difflib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, assert_never
 
 import attrs
@@ -28,9 +28,9 @@ from jobping.actors.messages import (
     ScraperMessage,
 )
 from jobping.actors.network_gate import NetworkGate
-from jobping.actors.scraper import ActiveBoards
 from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
+from jobping.core.board import StoredBoard
 from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Demoted, LadderRules, Restart, Tier
 from jobping.errors import DomainUnavailable, LeaseLost, StoreUnavailable
@@ -67,6 +67,7 @@ STOP_WITHIN_S: Final = 15.0  # the drain of a request in flight (10 s) and the r
 MOVE_S: Final = 0.5  # before the actor of another tier starts; a delay of 0 could be a hot loop
 LOOK_EVERY_S: Final = 60.0  # boards of new domains come by command; our choice
 ASKS_WAITING: Final = 16  # one reader asks once a minute
+ASKS: Final = MailboxSpec[ScraperMessage](capacity=ASKS_WAITING)
 RESTARTS: Final = Intensity(max_restarts=5, period=60.0)  # for the log; the ladder decides
 
 
@@ -85,6 +86,9 @@ class Place:
     ladder: DomainLadder
     mailbox: Mailbox[ScraperMessage]
 
+
+ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
+"""Reads the boards that this daemon polls now."""
 
 MakeActor = Callable[[Place], ActorFunction[ScraperMessage]]
 """Makes the actor of a domain."""
@@ -151,9 +155,11 @@ class Degradation:
     individual: frozenset[SourceName] = frozenset()
     _sources: dict[Domain, frozenset[SourceName]] = attrs.field(factory=dict, init=False)
     _places: dict[Domain, Place] = attrs.field(factory=dict, init=False)
+    _all_tiers: LadderRules = attrs.field(init=False)
     _keeper: LeaseKeeper = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._all_tiers = attrs.evolve(self.rules, tiers=tuple(Tier))
         self._keeper = LeaseKeeper(leases=self.leases, clock=self.clock, emit=self.emit)
 
     async def run(self, ctx: Context[DegradationMessage]) -> None:
@@ -202,7 +208,8 @@ class Degradation:
         sources: dict[Domain, set[SourceName]] = {}
         for row in await self.active_boards():
             sources.setdefault(row.domain, set()).add(row.board.source)
-        self._sources = {domain: frozenset(names) for domain, names in sources.items()}
+        kinds = {names: names for names in map(frozenset, sources.values())}
+        self._sources = {domain: kinds[frozenset(names)] for domain, names in sources.items()}
         self._keeper.wanted = frozenset(sources)
 
     async def _give_places(self) -> list[Place]:
@@ -225,7 +232,7 @@ class Degradation:
                     clock=self.clock,
                     emit=self.emit,
                 ),
-                mailbox=Mailbox(MailboxSpec(capacity=ASKS_WAITING)),
+                mailbox=Mailbox(ASKS),
             )
             for domain in new
             if domain in self._keeper.held
@@ -235,9 +242,7 @@ class Degradation:
 
     def _rules_of(self, sources: frozenset[SourceName]) -> LadderRules:
         """Return the rules of a domain: its sources say which tiers there are."""
-        if sources.isdisjoint(self.individual):
-            return self.rules
-        return attrs.evolve(self.rules, tiers=tuple(Tier))
+        return self.rules if sources.isdisjoint(self.individual) else self._all_tiers
 
     def _spec_of(self, place: Place) -> ChildSpec[ScraperMessage]:
         return ChildSpec(
@@ -275,9 +280,8 @@ class Degradation:
             sources = self._sources[place.domain]
             if sources != place.sources:  # another pace may hold
                 await self._end(supervisor, place.domain)
-                mailbox = Mailbox[ScraperMessage](MailboxSpec(capacity=ASKS_WAITING))
                 place.ladder.follow(self._rules_of(sources))
-                anew = attrs.evolve(place, sources=sources, mailbox=mailbox)
+                anew = attrs.evolve(place, sources=sources, mailbox=Mailbox(ASKS))
                 self._places[place.domain] = anew
                 changed.append(anew)
         for place in (*changed, *await self._give_places()):

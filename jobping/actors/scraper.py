@@ -42,7 +42,6 @@ from jobping.core.order import Order
 from jobping.core.schedule import PollEnd, PollRules, is_due, next_poll
 from jobping.core.walk import BoardGone, Complete, Drift, WalkEnd
 from jobping.errors import Denied, DomainUnavailable, StoreError, Unavailable, Unreached
-from jobping.events import Emit
 from jobping.sources.source import Source
 from jobping.store.boards import Boards, Kept
 from jobping.store.postings import Postings
@@ -56,8 +55,8 @@ INDIVIDUAL_POSTINGS: Final = 20  # requests of one individual cycle, all boards 
 UNREACHING: Final = (Unreached.DNS, Unreached.CONNECT)  # as in `network_gate`
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
-ActiveBoards = Callable[[], Awaitable[Sequence[StoredBoard]]]
-"""Reads the boards that this daemon polls now."""
+BoardsOf = Callable[[Domain], Awaitable[Sequence[StoredBoard]]]
+"""Reads the boards of a domain that this daemon polls now."""
 
 
 @attrs.frozen(kw_only=True)
@@ -73,14 +72,13 @@ class Parts:
     sources: Mapping[SourceName, Source]
     polls: Mapping[SourceName, PollRules]
     api_sources: frozenset[SourceName] = frozenset()
-    active_boards: ActiveBoards
+    boards_of: BoardsOf
     boards: Boards
     postings: Postings
     ingest: Ref[StorePostings]
     cycle: Ref[BoardPolled]
     suspects: Suspects
     clock: Clock
-    emit: Emit
     rng: random.Random
     news_within_s: float
 
@@ -103,7 +101,7 @@ class Scraper:
 
     @_rules.default
     def _fresh_rules(self) -> SiteRules:
-        return SiteRules(gate=self.gate, clock=self.parts.clock, emit=self.parts.emit)
+        return SiteRules(gate=self.gate, clock=self.parts.clock, emit=self.gate.emit)
 
     @_rounds.default
     def _fresh_rounds(self) -> Rounds:
@@ -168,13 +166,13 @@ class Scraper:
     def _say(self, order: Order) -> None:
         match order:
             case Order.HOLD:
-                self.parts.emit("domain.held", domain=self.domain)
+                self.gate.emit("domain.held", domain=self.domain)
             case Order.RELEASE:
-                self.parts.emit("domain.released", domain=self.domain)
+                self.gate.emit("domain.released", domain=self.domain)
             case Order.PROBE:
-                self.parts.emit("domain.probed", domain=self.domain)
+                self.gate.emit("domain.probed", domain=self.domain)
             case Order.RESET:
-                self.parts.emit("domain.reset", domain=self.domain)
+                self.gate.emit("domain.reset", domain=self.domain)
             case _:
                 assert_never(order)
 
@@ -327,7 +325,7 @@ class Scraper:
         good = await self._trial(row) is not Health.BAD
         if self.gate.network.is_down:
             return False  # it says nothing of the site
-        self.parts.emit("tier.probed", domain=self.domain, good=good)
+        self.gate.emit("tier.probed", domain=self.domain, good=good)
         return self.ladder.note_trial(good=good) is not None
 
     async def _trial(self, row: StoredBoard) -> Health:
@@ -340,7 +338,7 @@ class Scraper:
 
     async def _boards(self) -> list[StoredBoard]:
         now = self.parts.clock.monotonic()
-        rows = [row for row in await self.parts.active_boards() if row.domain == self.domain]
+        rows = await self.parts.boards_of(self.domain)
         self._succeeded_at = max((row.polled_at for row in rows if row.polled_at), default=None)
         return [row for row in rows if not self.parts.suspects.is_resting(row.id, now)]
 
@@ -472,7 +470,7 @@ class Scraper:
     def _report(self, poll: Poll, judgement: Judgement, duration_s: float) -> None:
         tally, board = poll.tally, poll.row.board
         is_well = judgement.health is Health.GOOD or judgement.outcome == IDLE
-        self.parts.emit(
+        self.gate.emit(
             "scraper.polled",
             level="info" if is_well else "warning",
             domain=self.domain,
@@ -497,7 +495,7 @@ class Scraper:
             gone=tally.gone,
         )
         if tally.reasons:
-            self.parts.emit(
+            self.gate.emit(
                 "postings.rejected",
                 source=board.source,
                 board=board.slug,

@@ -66,7 +66,11 @@ SELECT EXISTS (SELECT FROM board WHERE enabled AND origin <> 'default' AND NOT s
 
 _FIND = "SELECT * FROM board WHERE enabled AND source = $1 AND slug = $2"
 
-_ENABLED = "SELECT * FROM board WHERE enabled ORDER BY source, slug"
+_ENABLED = """
+SELECT * FROM board WHERE enabled AND ($1::text IS NULL OR domain = $1) ORDER BY source, slug
+"""
+
+_MOVE = "UPDATE board SET domain = $2 WHERE id = $1"
 
 _DISABLE = "UPDATE board SET enabled = false WHERE id = $1"
 
@@ -157,9 +161,14 @@ async def _sync(
         await _replace(connection, Origin.DEFAULT, defaults if use_defaults else ())
 
 
-async def _enabled(connection: Connection) -> tuple[StoredBoard, ...]:
-    """Read the boards that are polled; asyncio side."""
-    return tuple(map(board_of, await connection.fetch(_ENABLED)))
+async def _enabled(connection: Connection, domain: Domain | None) -> tuple[StoredBoard, ...]:
+    """Read the boards that are polled, at one domain or all; asyncio side."""
+    return tuple(map(board_of, await connection.fetch(_ENABLED, domain)))
+
+
+async def _move(connection: Connection, id: BoardId, domain: Domain) -> None:
+    """Write where a board is asked; asyncio side."""
+    await connection.execute(_MOVE, id, clean(domain))
 
 
 async def _find(connection: Connection, source: str, slug: str) -> StoredBoard | None:
@@ -260,9 +269,13 @@ class Boards:
         """
         await self.database.run(_sync, configured, defaults, use_defaults)
 
-    async def enabled(self) -> tuple[StoredBoard, ...]:
-        """Return the boards that are polled, by source and slug."""
-        return await self.database.run(_enabled)
+    async def enabled(self, domain: Domain | None = None) -> tuple[StoredBoard, ...]:
+        """Return the boards that are polled, by source and slug; those of one domain, if given."""
+        return await self.database.run(_enabled, domain)
+
+    async def move(self, id: BoardId, domain: Domain) -> None:
+        """Say that a board is asked at another domain from now on."""
+        await self.database.run(_move, id, domain)
 
     async def add(self, board: Board, domain: Domain) -> StoredBoard:
         """Add a board by command; one of the default set becomes the operator's own.

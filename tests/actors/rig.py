@@ -16,7 +16,7 @@ from jobping.actors.ingest import ingest
 from jobping.actors.lease import Lease
 from jobping.actors.messages import BoardPolled, ScraperMessage, StorePostings
 from jobping.actors.network_gate import NetworkGate
-from jobping.actors.scraper import ActiveBoards, Parts, Scraper
+from jobping.actors.scraper import BoardsOf, Parts, Scraper
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
@@ -201,7 +201,7 @@ class Rig:
         sources: Sequence[Source],
         ingest: Mailbox[StorePostings],
         cycle: Mailbox[BoardPolled],
-        active_boards: ActiveBoards | None = None,
+        boards_of: BoardsOf | None = None,
         *,
         robots: Use = Use.API,
     ) -> Parts:
@@ -209,14 +209,13 @@ class Rig:
             api_sources=frozenset(source.name for source in sources if robots is Use.API),
             sources={source.name: source for source in sources},
             polls={source.name: PollRules(poll_every_s=3600.0) for source in sources},
-            active_boards=active_boards or self.stores.boards.enabled,
+            boards_of=boards_of or self.stores.boards.enabled,
             boards=self.stores.boards,
             postings=self.stores.postings,
             ingest=ingest.ref,
             cycle=cycle.ref,
             suspects=self.suspects,
             clock=self.clock,
-            emit=self.events,
             rng=self.rng,
             news_within_s=7 * DAY_S,
         )

@@ -7,11 +7,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from jobping.actors.degradation import Degradation, MakeActor, Place, TierPolicy
+from jobping.actors.degradation import ActiveBoards, Degradation, MakeActor, Place, TierPolicy
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import BoardPolled, DomainView, ReadDomains
 from jobping.actors.network_gate import NetworkGate
-from jobping.actors.scraper import ActiveBoards
 from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
 from jobping.core import gate as gate_rules

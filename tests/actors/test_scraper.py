@@ -9,9 +9,10 @@ from trio.testing import MockClock
 
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import BoardPolled, DomainView, ReadDomain
-from jobping.actors.scraper import ActiveBoards
+from jobping.actors.scraper import BoardsOf
 from jobping.core.board import StoredBoard
 from jobping.core.gate_state import GateRules
+from jobping.core.ids import Domain
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.robots import Use
@@ -87,7 +88,7 @@ async def scraping(
     *sources: Source,
     ladder: DomainLadder | None = None,
     rules: GateRules = FAST,
-    active_boards: ActiveBoards | None = None,
+    boards_of: BoardsOf | None = None,
     robots: Use = Use.API,
 ) -> AsyncIterator[Scraping]:
     cycle: Mailbox[BoardPolled] = Mailbox()
@@ -96,7 +97,7 @@ async def scraping(
         rig.open_ingest() as ingest,
         open_tree(listener("cycle", cycle, cycle_actor)),
     ):
-        parts = rig.parts(sources, ingest, cycle, active_boards, robots=robots)
+        parts = rig.parts(sources, ingest, cycle, boards_of, robots=robots)
         box: Mailbox[ReadDomain] = Mailbox()
         child = rig.scraper_child(domain, parts, ladder=ladder, rules=rules, mailbox=box)
         async with open_tree(child, policy=policy, hook=log, name="domains") as supervisor:
@@ -456,14 +457,14 @@ async def test_sources_that_share_a_host_are_each_read_in_their_own_way(rig: Rig
 async def test_board_added_by_command_is_polled_within_a_minute(rig: Rig, clock: MockClock) -> None:
     looks: list[int] = []
 
-    async def look() -> Sequence[StoredBoard]:
-        rows = await rig.stores.boards.enabled()
+    async def look(domain: Domain) -> Sequence[StoredBoard]:
+        rows = await rig.stores.boards.enabled(domain)
         looks.append(len(rows))
         return rows
 
     async with open_fault_server(respond(greenhouse(1))) as server:
         source = at(GREENHOUSE, server)
-        async with scraping(rig, server.domain, source, active_boards=look) as actor:
+        async with scraping(rig, server.domain, source, boards_of=look) as actor:
             await eventually(lambda: looks == [0])
             row = await rig.add_board(source)
             await trio.sleep(0.05)

@@ -54,6 +54,16 @@ async def test_board_that_moves_to_another_domain_is_due_at_once(database: Datab
     assert await boards.enabled() == (attrs.evolve(polled, domain=elsewhere, next_due_at=None),)
 
 
+async def test_boards_of_one_domain_are_those_that_were_moved_there(database: Database) -> None:
+    boards, elsewhere = Boards(database=database), Domain("elsewhere.example")
+    await boards.sync(placed(ACME, BETA), [], use_defaults=False)
+    acme, beta = await boards.enabled()
+    assert await boards.enabled(DOMAIN) == (acme, beta)
+    await boards.move(acme.id, elsewhere)
+    assert await boards.enabled(DOMAIN) == (beta,)
+    assert await boards.enabled(elsewhere) == (attrs.evolve(acme, domain=elsewhere),)
+
+
 async def test_sync_uses_the_defaults_only_while_no_other_board_exists(database: Database) -> None:
     boards = Boards(database=database)
     await boards.sync([], placed(ACME, BETA), use_defaults=None)
