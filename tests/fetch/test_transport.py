@@ -1,6 +1,8 @@
 import contextlib
 import gc
 import random
+import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,25 @@ async def test_transport_keeps_one_connection_per_origin() -> None:
             await page_of(fetcher, server.url())
         assert fetcher.statistics().open == 2
     assert (one.connections, two.connections) == (1, 1)
+
+
+async def test_transport_makes_no_tls_context_of_its_own_for_many_domains() -> None:
+    def contexts() -> int:
+        return sum(isinstance(each, ssl.SSLContext) for each in gc.get_objects())
+
+    own = Certificates()
+    async with AsyncExitStack() as stack:
+        tls = own.server()
+        servers = [
+            await stack.enter_async_context(open_fault_server(respond(), tls=tls))
+            for _ in range(30)
+        ]
+        fetcher = await stack.enter_async_context(open_test_fetcher(tls=own.client))
+        before = contexts()
+        for server in servers:
+            await page_of(fetcher, server.url())
+        assert fetcher.statistics().open == len(servers)
+        assert contexts() == before
 
 
 async def test_transport_opens_anew_when_the_server_has_hung_up() -> None:
