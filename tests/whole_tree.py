@@ -10,6 +10,7 @@ import trio
 from jobping.clock import Clock
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
+from jobping.core.robots import Use
 from jobping.events import Emit
 from jobping.fetch import Fetcher
 from jobping.settings import NetworkSettings, Settings, SourceSettings
@@ -47,7 +48,7 @@ async def open_whole_tree(
 
     Args:
         home: Takes the control socket.
-        pace: Of every source; all domains together have none.
+        pace: Of every source, whose domains share it; all domains together have none.
     """
 
     async def serve_store(ctx: Context[object]) -> None:
@@ -60,7 +61,7 @@ async def open_whole_tree(
     settings = Settings(
         state_dir=home,
         network=NetworkSettings(requests_per_minute=WITHOUT_LIMIT, requests_per_hour=WITHOUT_LIMIT),
-        sources=tuple(SourceSettings(name=name, pace=pace) for name in sources),
+        sources=tuple(SourceSettings(name=name, pace=pace, robots=Use.API) for name in sources),
     )
     materials = Materials(
         settings=settings,
