@@ -227,7 +227,7 @@ def release(state: Limiter, *, late_ns: int = 0, jitter_s: float = 0.0) -> Limit
 
     Args:
         late_ns: From the grant to the request's leaving: the site counts from there.
-        jitter_s: Lengthens the interval after the latest grant.
+        jitter_s: Lengthens the interval after the latest grant, unless `late_ns` is more.
 
     Raises:
         ValueError: No grant is in flight.
@@ -237,7 +237,7 @@ def release(state: Limiter, *, late_ns: int = 0, jitter_s: float = 0.0) -> Limit
     return attrs.evolve(
         state,
         in_flight=state.in_flight - 1,
-        tat_ns=state.tat_ns + late_ns + to_ns(jitter_s),
+        tat_ns=state.tat_ns + max(late_ns, to_ns(jitter_s)),
         latest_ns=None if state.latest_ns is None else state.latest_ns + late_ns,
     )
 

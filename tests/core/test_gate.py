@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobping.core import breaker, gate, gate_text, pace
+from jobping.core import breaker, gate, gate_text, limiter, pace
 from jobping.core.breaker import Phase
 from jobping.core.gate_state import (
     Admit,
@@ -29,6 +29,7 @@ from jobping.core.gate_state import (
 )
 from jobping.core.ids import Monotonic
 from jobping.core.limiter import LimiterRules, Reason
+from jobping.core.nanos import to_ns
 from jobping.core.outcome import Aside, Failed, Failure, Limited, Neutral, Ok, Outcome
 from jobping.core.pace import Cut, PaceRules
 from jobping.core.quota import Quota, Span
@@ -91,6 +92,15 @@ def test_pace_and_gap_count_from_when_a_request_left(state: GateState) -> None:
     assert asked(attrs.evolve(state, limiter=attrs.evolve(state.limiter, gap_ns=0)), 2) == (
         Wait(at(4.5), Reason.RATE)
     )
+
+
+@pytest.mark.parametrize(("left_at", "due_at"), [(0.3, 3.6), (0.9, 3.9)])
+def test_jitter_takes_the_time_in_that_a_request_left_late(
+    state: GateState, left_at: float, due_at: float
+) -> None:
+    state, _ = admitted(state, 0)
+    grown = limiter.release(state.limiter, late_ns=to_ns(left_at), jitter_s=0.6)
+    assert asked(attrs.evolve(state, limiter=grown), 2) == Wait(at(due_at), Reason.RATE)
 
 
 def test_a_429_blocks_for_the_time_told_and_says_nothing_about_health(state: GateState) -> None:
