@@ -151,7 +151,7 @@ EVENTS: tuple[EventType, ...] = (
     _event("breaker.held", "warning", "domain",
            "An operator holds the site: nothing is sent until released."),
     _event("breaker.disabled", "warning", "domain",
-           "An operator switched the site's breaker off: failures stop nothing until released."),
+           "The configuration switches the site's breaker off: failures stop nothing."),
     _event("tier.demoted", "warning", "domain from_tier to_tier cause cooldown_s",
            "A site goes on in a lower tier."),
     _event("tier.promoted", "info", "domain from_tier to_tier",

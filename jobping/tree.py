@@ -431,7 +431,10 @@ def _domain_actors(
 
     @cache
     def rules_of(names: frozenset[SourceName], tier: Tier) -> GateRules:
-        return GateRules(limiter=on_tier(limiter_rules([paces[name] for name in names]), tier))
+        return GateRules(
+            limiter=on_tier(limiter_rules([paces[name] for name in names]), tier),
+            is_breaker_on=all(settings.source(name).breaker for name in names),
+        )
 
     def make_actor(place: Place) -> ActorFunction[ScraperMessage]:
         emit = materials.emit_as(f"domains/{place.domain}")

@@ -61,6 +61,7 @@ base_url = "http://127.0.0.1:8000/greenhouse"
 enabled = false
 per_hour = 45
 robots = "api"
+breaker = false
 poll_every_minutes = 90
 
 [[board]]
@@ -164,6 +165,7 @@ def test_every_section_of_the_file_is_read(
                 base_url="http://127.0.0.1:8000/greenhouse",
                 per_hour=45,
                 robots=Use.API,
+                breaker=False,
                 poll_every_s=5400,
             ),
         ),

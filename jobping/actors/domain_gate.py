@@ -141,6 +141,7 @@ class DomainGate:
                 self._state = gate_text.load(saved.state, self.rules, now, saved.elapsed_s)
             except ValueError as error:
                 self.emit("gate.reset", domain=self.domain, why=str(error))
+        self._keep(*gate.switch(self._state, self.rules, now))
         self.begin_poll()
         if saved is None or saved.tier != self.ladder.tier:
             await self.save()

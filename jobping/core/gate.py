@@ -316,16 +316,26 @@ def hold(state: GateState, now: Monotonic) -> tuple[GateState, Transitions]:
     return _turned(state, breaker.force_open(state.breaker, now), now)
 
 
-def disable(state: GateState, now: Monotonic) -> tuple[GateState, Transitions]:
-    """Switch the breaker off until `release` or `reset`; the limiter goes on."""
-    return _turned(state, breaker.disable(state.breaker, now), now)
-
-
-def release(state: GateState, now: Monotonic) -> tuple[GateState, Transitions]:
-    """End `hold` or `disable`; a breaker in any other state stays as it is."""
-    if state.breaker.phase not in (Phase.FORCED_OPEN, Phase.DISABLED):
+def release(state: GateState, rules: GateRules, now: Monotonic) -> tuple[GateState, Transitions]:
+    """End `hold`; a breaker in any other state stays as it is."""
+    if state.breaker.phase is not Phase.FORCED_OPEN:
         return state, ()
-    return _turned(state, breaker.reset(state.breaker, now), now)
+    return _begin_anew(state, rules, now)
+
+
+def switch(state: GateState, rules: GateRules, now: Monotonic) -> tuple[GateState, Transitions]:
+    """Switch the breaker off or on again, as the rules say now; one held open stays so."""
+    is_on = state.breaker.phase is not Phase.DISABLED
+    if is_on is rules.is_breaker_on or state.breaker.phase is Phase.FORCED_OPEN:
+        return state, ()
+    return _begin_anew(state, rules, now)
+
+
+def _begin_anew(
+    state: GateState, rules: GateRules, now: Monotonic
+) -> tuple[GateState, Transitions]:
+    anew = breaker.reset if rules.is_breaker_on else breaker.disable
+    return _turned(state, anew(state.breaker, now), now)
 
 
 def probe_now(state: GateState, now: Monotonic) -> tuple[GateState, Transitions]:
@@ -340,8 +350,7 @@ def reset(state: GateState, rules: GateRules, now: Monotonic) -> tuple[GateState
     """
     learned = pace.fresh(rules.limiter.rate, rules.pace)
     paced = limiter.set_rate(limiter.succeed(state.limiter), now, learned.rate)
-    state = attrs.evolve(state, limiter=paced, pace=learned)
-    return _turned(state, breaker.reset(state.breaker, now), now)
+    return _begin_anew(attrs.evolve(state, limiter=paced, pace=learned), rules, now)
 
 
 def _turned(state: GateState, judged: Breaker, now: Monotonic) -> tuple[GateState, Transitions]:

@@ -22,11 +22,13 @@ class GateRules:
     """The rules of one domain's gate.
 
     Attributes:
+        is_breaker_on: An operator may switch it off; pace, waits and tiers hold all the same.
         pace: By default the limiter's rate is the most allowed.
     """
 
     limiter: LimiterRules
     breaker: BreakerRules = breaker.DAEMON
+    is_breaker_on: bool = True
     pace: PaceRules = attrs.field()
     retry: RetryRules = attrs.Factory(RetryRules)
 

@@ -43,7 +43,7 @@ def ordered(
         case Order.HOLD:
             return gate.hold(state, now)
         case Order.RELEASE:
-            return gate.release(state, now)
+            return gate.release(state, rules, now)
         case Order.PROBE:
             return gate.probe_now(state, now)
         case Order.RESET:

@@ -92,6 +92,7 @@ class SourceSettings:
         per_hour: Most requests an hour to one host.
         poll_every_s: Seconds between two polls of one board.
         robots: Whether the site's robots.txt is asked for.
+        breaker: Whether failures keep us from asking the site.
         pace: Replaces the source's pace altogether; set in code only.
     """
 
@@ -101,6 +102,7 @@ class SourceSettings:
     per_hour: float | None = None
     poll_every_s: float | None = None
     robots: Use = Use.ASK
+    breaker: bool = True
     pace: Pace | None = None
 
     def pace_of(self, source: Source) -> Pace:

@@ -80,6 +80,7 @@ def _read_source(root: Table, source: Source) -> SourceSettings:
             per_hour=table.take("per_hour", values.number(0.1, 36_000), None),
             poll_every_s=None if minutes is None else minutes * 60,
             robots=table.take("robots", values.one_of(Use), Use.ASK),
+            breaker=table.take("breaker", values.truth, True),
         )
 
 

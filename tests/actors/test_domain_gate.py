@@ -191,6 +191,20 @@ async def test_opened_breaker_is_stored_at_once_and_holds_after_a_reload(rig: Ri
     assert [fields["failures"] for fields in rig.said("breaker.opened")] == [2]
 
 
+async def test_breaker_that_is_switched_off_keeps_nothing_from_going(rig: Rig) -> None:
+    off = attrs.evolve(BRITTLE, is_breaker_on=False)
+    async with open_fault_server(UNHEALTHY) as server:
+        gate = await rig.loaded_gate(server.domain, rules=off)
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await ask(gate, server)
+        assert gate.view().breaker is Phase.DISABLED
+        await gate.save()
+        again = await rig.loaded_gate(server.domain, rules=BRITTLE)
+        assert again.view().breaker is Phase.CLOSED
+    assert len(rig.said("breaker.disabled")) == len(rig.said("breaker.closed")) == 1
+
+
 async def test_unreadable_page_counts_against_the_domain(rig: Rig) -> None:
     async def unreadable(page: Page) -> None:
         raise MalformedPage("no jobs in it")

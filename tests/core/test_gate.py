@@ -387,19 +387,26 @@ def test_held_gate_lets_nothing_go_until_released(state: GateState) -> None:
     assert said == (Held(),)
     view = gate.view(state, RULES, at(5), wall(5))
     assert (view.waits_for, view.wait_s) == (Reason.BREAKER, None)
-    state, said = gate.release(state, at(5))
+    state, said = gate.release(state, RULES, at(5))
     assert said == (Closed(),)
-    assert gate.release(state, at(5)) == (state, ())
+    assert gate.release(state, RULES, at(5)) == (state, ())
     admitted(state, 5)
 
 
 def test_disabled_breaker_lets_all_go_at_the_pace(state: GateState) -> None:
-    state, said = gate.disable(state, at(0))
+    off = attrs.evolve(RULES, is_breaker_on=False)
+    assert gate.switch(state, RULES, at(0)) == (state, ())
+    state, said = gate.switch(state, off, at(0))
     assert said == (Disabled(),)
+    assert gate.switch(state, off, at(0)) == (state, ())
     for number in range(9):
         state, _ = after(state, 3 * number, TLS)
     assert asked(state, 24) == Wait(at(27), Reason.RATE)
-    assert gate.release(state, at(27))[1] == (Closed(),)
+    held, _ = gate.hold(state, at(27))
+    assert gate.switch(held, RULES, at(27)) == gate.switch(held, off, at(27)) == (held, ())
+    assert gate.release(held, off, at(27))[1] == (Disabled(),)
+    assert gate.reset(state, off, at(27))[0].breaker.phase is Phase.DISABLED
+    assert gate.switch(state, RULES, at(27))[1] == (Closed(),)
 
 
 def test_open_breaker_probes_at_once_when_told_and_a_block_holds_all_the_same(
