@@ -51,8 +51,9 @@ def choose(profile: Profile, pending: Sequence[MatchedPosting]) -> tuple[Matched
 def select(profile: Profile, pending: Sequence[MatchedPosting]) -> Selection:
     """Return the matches for one digest and the numbers of those left out.
 
-    Best score first, then the newest, then the lowest id; at most one per job (fingerprint), at
-    most `max_per_company` per company, at most `max_items`. An unknown company has no limit.
+    News before stock, which only fills up; best score first, then the newest, then the lowest id;
+    at most one per job (fingerprint), at most `max_per_company` per company, at most `max_items`.
+    An unknown company has no limit.
     """
     chosen: list[MatchedPosting] = []
     jobs: set[bytes] = set()
@@ -89,8 +90,9 @@ def compose(
     Args:
         items: In the order in which they are shown.
         now: Aware UTC.
-        since: When the previous digest was made, aware UTC; news from before it, and stock, is
-            marked as from earlier. None for a first digest: all of it is new to the reader.
+        since: When the previous digest was made, aware UTC; news from before it is marked as from
+            earlier. None for a first digest: all of it is new to the reader. Stock is always
+            marked.
         down: Domains that cannot be reached at present; their postings are marked.
         left_out: How many matches were left out.
         credits: The name that each source wants to see; its own name stands for a missing one.
@@ -104,9 +106,10 @@ def dedup_key(posting: StoredPosting) -> str:
     return posting.fingerprint.hex() if posting.fingerprint else f"row:{posting.id}"
 
 
-def _order(item: MatchedPosting) -> tuple[int, float, int]:
-    moment = item.posting.draft.posted_at or item.posting.first_seen_at
-    return -item.match.score, -moment.timestamp(), item.posting.id
+def _order(item: MatchedPosting) -> tuple[bool, int, float, int]:
+    posting = item.posting
+    moment = posting.draft.posted_at or posting.first_seen_at
+    return posting.news_at is None, -item.match.score, -moment.timestamp(), posting.id
 
 
 def _company(item: MatchedPosting) -> str:

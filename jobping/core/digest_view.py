@@ -26,6 +26,7 @@ from jobping.core.profile import Profile
 _MOST_PLACES: Final = 3
 _PLACE_LIMIT: Final = 60
 _NAME_LIMIT: Final = 100
+_NAMES_LIMIT: Final = 200
 _REASON_LIMIT: Final = 300
 _SUBJECT_LIMIT: Final = 120
 _MOST_PAY: Final = Decimal(10) ** 9
@@ -110,6 +111,7 @@ def view_digest(
     credits: Mapping[SourceName, str],
 ) -> DigestView:
     """Return what the digest says; parameters as those of `digest.compose`."""
+    items = tuple(items)
     views = tuple(_item(item, now, since, down, credits) for item in items)
     count = "1 job" if len(views) == 1 else f"{len(views)} jobs"
     headline = f"{count if views else 'Nothing new'} for {profile.name}"
@@ -118,18 +120,31 @@ def view_digest(
         subject=printable(subject, _SUBJECT_LIMIT),
         headline=headline,
         day=day(now),
-        notes=tuple(_notes(profile, views, left_out)),
+        notes=(*_why_earlier(items, views, down), *_notes(profile, views, left_out)),
         items=views,
         profile=profile.name,
     )
 
 
-def _notes(profile: Profile, views: tuple[ItemView, ...], left_out: LeftOut) -> Iterable[str]:
-    if not views:
-        yield "No new posting matches this profile."
+def _why_earlier(
+    items: tuple[MatchedPosting, ...], views: tuple[ItemView, ...], down: Set[Domain]
+) -> Iterable[str]:
+    """Say how many postings are no news, and why stored ones stand in for it."""
     earlier = sum(bool(view.earlier) for view in views)
     if earlier:
         yield f"{earlier} of {len(views)} from earlier, marked so."
+    unreached = [item.posting.domain for item in items if item.posting.domain in down]
+    if unreached:
+        names = printable(", ".join(sorted(set(unreached))), _NAMES_LIMIT)
+        yield f"{len(unreached)} from the database, for these sites cannot be read now: {names}."
+    fill = sum(item.posting.news_at is None and item.posting.domain not in down for item in items)
+    if fill:
+        yield f"{fill} from the database to fill up, for the boards list too little."
+
+
+def _notes(profile: Profile, views: tuple[ItemView, ...], left_out: LeftOut) -> Iterable[str]:
+    if not views:
+        yield "No new posting matches this profile."
     parts = [
         (left_out.beyond_limit, f"over the limit of {profile.max_items}"),
         (left_out.beyond_company, "more of companies shown already"),
@@ -167,7 +182,7 @@ def _earlier(
     posting: StoredPosting, now: dt.datetime, since: dt.datetime | None, down: Set[Domain]
 ) -> str:
     """Return the mark of a posting that is no news, or whose board cannot be reached."""
-    is_old = since is not None and (posting.news_at is None or posting.news_at < since)
+    is_old = posting.news_at is None or (since is not None and posting.news_at < since)
     if not is_old and posting.domain not in down:
         return ""
     return f"from earlier: first seen {ago(posting.first_seen_at, now)}"

@@ -92,7 +92,7 @@ WHERE m.profile_id = $1 AND m.closed_at IS NULL AND m.digest_id IS NULL
       SELECT FROM digest_item i
       WHERE i.profile_id = m.profile_id AND i.dedup_key = m.dedup_key
   )
-ORDER BY m.score DESC, coalesce(m.news_at, m.first_seen_at) DESC, m.id DESC
+ORDER BY m.news_at IS NULL, m.score DESC, coalesce(m.news_at, m.first_seen_at) DESC, m.id DESC
 LIMIT $3
 """
 
@@ -196,7 +196,9 @@ class Matches:
     async def pending(
         self, profile: ProfileId, *, within_s: float, limit: int
     ) -> tuple[MatchedPosting, ...]:
-        """Return what a digest may carry, best first: open, in no digest, no repost of a sent one.
+        """Return what a digest may carry: open, in no digest, no repost of a sent one.
+
+        The best first, stock after all news.
 
         Args:
             within_s: Only what became news within so many seconds.

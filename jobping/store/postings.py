@@ -45,6 +45,24 @@ ORDER BY news_at DESC, id DESC
 LIMIT $1
 """
 
+# Hands the newest recent postings of boards to the matcher, as far as they are stock: all news has
+# been there. How old one is its source says, else we do.
+_OFFER_STOCK = """
+WITH recent AS (
+    SELECT id, version, news_at FROM posting
+    WHERE board_id = ANY($1::bigint[]) AND closed_at IS NULL
+      AND coalesce(news_at, first_seen_at) >= now() - make_interval(secs => $2)
+    ORDER BY coalesce(posted_at, first_seen_at) DESC, id DESC
+    LIMIT $3
+),
+queued AS (
+    INSERT INTO unmatched (posting_id, version)
+    SELECT id, version FROM recent WHERE news_at IS NULL ORDER BY id
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM recent
+"""
+
 # Open postings of a board, the longest unseen first.
 _LEAST_SEEN = """
 SELECT p.external_id, p.url
@@ -100,6 +118,13 @@ async def _least_seen(
 async def _most_matched(connection: Connection, boards: Sequence[BoardId]) -> tuple[BoardId, ...]:
     """Order boards; asyncio side."""
     return tuple(BoardId(row["id"]) for row in await connection.fetch(_MOST_MATCHED, boards))
+
+
+async def _offer_stock(
+    connection: Connection, boards: Sequence[BoardId], within_s: float, limit: int
+) -> int:
+    """Queue stock for the matcher; asyncio side."""
+    return int(await connection.fetchval(_OFFER_STOCK, boards, within_s, limit))
 
 
 async def _found(connection: Connection, late_s: float) -> tuple[int, int]:
@@ -178,6 +203,18 @@ class Postings:
             late_s: A board that is due for longer counts as listing none, as does one that failed.
         """
         return await self.database.run(_found, float(late_s))
+
+    async def offer_stock(self, boards: Sequence[BoardId], *, within_s: float, limit: int) -> int:
+        """Let the matcher judge the recent stock of boards, so that digests can carry it.
+
+        Args:
+            within_s: Only what became news, or was first seen, within so many seconds.
+            limit: Most postings, the newest first; news counts, and is left as it is.
+
+        Returns:
+            How many postings that were.
+        """
+        return await self.database.run(_offer_stock, list(boards), float(within_s), limit)
 
     async def get(self, ids: Sequence[PostingId]) -> tuple[StoredPosting, ...]:
         """Return the postings that exist, in the order of the ids."""

@@ -153,7 +153,7 @@ def test_empty_digest_says_that_nothing_is_new():
         ({"news_at": ago(1)}, WEEK_AGO, frozenset({"api.ashbyhq.com"}), "2 days ago"),
         ({"news_at": ago(6)}, WEEK_AGO, frozenset({"other.example"}), None),
         ({"news_at": WEEK_AGO}, WEEK_AGO, NONE_DOWN, None),
-        ({"news_at": None}, None, NONE_DOWN, None),
+        ({"news_at": None, "first_seen_at": ago(3)}, None, NONE_DOWN, "3 days ago"),
     ],
 )
 def test_backfill_is_marked_with_its_age(fields, since, down, mark):
@@ -163,6 +163,34 @@ def test_backfill_is_marked_with_its_age(fields, since, down, mark):
     assert (f"[{marked}]" in digest.text) is (mark is not None)
     assert (marked in digest.html) is (mark is not None)
     assert ("1 of 1 from earlier, marked so." in digest.text) is (mark is not None)
+
+
+def test_digest_says_why_it_carries_what_is_stored():
+    items = [
+        matched(posting(1)),
+        matched(posting(2, news_at=None)),
+        matched(posting(3, news_at=None, domain="b.example")),
+        matched(posting(4, domain="a.example")),
+    ]
+
+    text = text_of(*items, down=frozenset({"a.example", "b.example", "c.example"}))
+
+    head = " ".join(text.partition(" 1. ")[0].split())
+    assert "3 of 4 from earlier, marked so." in head
+    assert "2 from the database, for these sites cannot be read now: a.example, b.example." in head
+    assert "1 from the database to fill up, for the boards list too little." in head
+    assert "from the database" not in text_of(items[0])
+
+
+def test_choice_takes_stock_only_to_fill_up():
+    items = [
+        matched(posting(1, company="A", news_at=None), 90),
+        matched(posting(2, company="B"), 50),
+        matched(posting(3, company="C", news_at=None), 70),
+        matched(posting(4, company="D"), 40),
+    ]
+
+    assert [item.posting.id for item in choose(profile(max_items=3), items)] == [2, 4, 1]
 
 
 @pytest.mark.parametrize(

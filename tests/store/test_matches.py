@@ -246,6 +246,15 @@ async def test_pending_comes_best_first_up_to_its_limit(database: Database) -> N
     )
 
 
+async def test_pending_has_stock_after_all_news(database: Database) -> None:
+    matches, ana = Matches(database=database), await add_profile(database)
+    stock, news = await add_news(database, draft("1"), draft("2"))
+    await record(database, match_of(ana, stock, 90), match_of(ana, news, 40))
+    await sql(database, "UPDATE posting SET news_at = NULL WHERE id = $1", stock.id)
+    pending = await matches.pending(ana.id, within_s=DAY_S, limit=9)
+    assert [item.posting.id for item in pending] == [news.id, stock.id]
+
+
 async def test_pending_passes_over_closed_old_and_foreign_postings(database: Database) -> None:
     matches, ana = Matches(database=database), await add_profile(database)
     bob = await add_profile(database, "bob")

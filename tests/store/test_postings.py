@@ -310,6 +310,32 @@ async def test_newest_news_come_newest_first_within_their_time(database: Databas
     assert [posting.draft.external_id for posting in all_news] == ["b", "d", "a"]
 
 
+async def test_recent_stock_is_offered_the_newest_first_and_news_left_alone(
+    database: Database,
+) -> None:
+    board, other = await add_board(database), await add_board(database, "other")
+    postings, day = Postings(database=database), dt.timedelta(days=1)
+    await put(
+        database,
+        board,
+        [draft(f"-{age}", posted_at=NOON - age * day) for age in (3, 1, 2)] + [draft("news")],
+        news_after=NOON,
+    )
+    await put(database, other, [draft("others", posted_at=NOON - day)], news_after=NOON)
+    await put(database, board, [draft("closed"), draft("long known")], news_after=NOON)
+    await sql(database, "UPDATE posting SET closed_at = now() WHERE external_id = 'closed'")
+    await sql(
+        database,
+        "UPDATE posting SET first_seen_at = now() - interval '8 days'"
+        " WHERE external_id = 'long known'",
+    )
+    await sql(database, "UPDATE posting SET news_at = now() WHERE external_id = 'news'")
+    for _ in range(2):
+        assert await postings.offer_stock([board.id], within_s=7 * DAY_S, limit=3) == 3
+        assert await queued(database) == [("-1", 1), ("-2", 1)]
+    assert await postings.offer_stock([], within_s=7 * DAY_S, limit=3) == 0
+
+
 # --- the prefilter
 
 
