@@ -109,9 +109,10 @@ EVENTS: tuple[EventType, ...] = (
            "Our own network is down: nothing is sent but one probe at a time, no site is blamed."),
     _event("network.regained", "info", "domain",
            "A site was reached after `network.lost`; all polls go on."),
-    _event("supply.fell_short", "warning", "found came backfill",
+    _event("supply.fell_short", "warning", "found came backfill stored",
            "All boards list too few postings; the standby site that `came` is polled from now on."
-           " `backfill`: so many are left to what is stored. An error when none was found."),
+           " `backfill`: so many are missing; `stored`: so many recent ones can stand in for them."
+           " An error when there is nothing at all and our own network is not to blame."),
     _event("supply.recovered", "info", "found left",
            "The boards list enough without those on standby; these sites rest again."),
     # who polls a domain, and what an operator ordered

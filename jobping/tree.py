@@ -1,8 +1,8 @@
 """The supervision tree of the daemon: every actor with its mailbox, downstream first.
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
-store, digest, matcher, ingest, cycle, degradation (one child per scraper domain that is held by
-lease), supply, heartbeat, control.
+store, digest, matcher, ingest, supply, cycle, degradation (one child per scraper domain that is
+held by lease), heartbeat, control.
 """
 
 import math
@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeVar
 
 import attrs
 
+from jobping.actors.backfill import Backfill
 from jobping.actors.cycle import Cycle
 from jobping.actors.degradation import Degradation, MakeActor, Place
 from jobping.actors.digest import DigestActor
@@ -26,6 +27,7 @@ from jobping.actors.messages import (
     BoardPolled,
     DegradationMessage,
     DigestMessage,
+    JudgeSupply,
     MatcherMessage,
     ScraperMessage,
     StorePostings,
@@ -170,6 +172,7 @@ class _Mailboxes:
     ingest: Mailbox[StorePostings] = attrs.Factory(
         lambda: Mailbox(MailboxSpec(capacity=PAGES_WAITING))
     )
+    supply: Mailbox[JudgeSupply] = attrs.Factory(lambda: Mailbox(_nudged()))
     cycle: Mailbox[BoardPolled] = attrs.Factory(lambda: Mailbox(MailboxSpec()))
     degradation: Mailbox[DegradationMessage] = attrs.Factory(
         lambda: Mailbox(MailboxSpec(capacity=ASKS_WAITING))
@@ -220,6 +223,11 @@ def build_tree(materials: Materials) -> Supervisor:
             mailbox=boxes.ingest,
         ),
         ChildSpec(
+            id="supply",
+            start=_fresh(partial(_supply, materials, boxes, network)),
+            mailbox=boxes.supply,
+        ),
+        ChildSpec(
             id="cycle",
             start=_fresh(partial(_cycle, materials, boxes, network)),
             mailbox=boxes.cycle,
@@ -231,7 +239,6 @@ def build_tree(materials: Materials) -> Supervisor:
             start_timeout=math.inf,  # its domains start one by one, each within its own time
             stop_timeout=DEGRADATION_STOP_S,
         ),
-        ChildSpec[object](id="supply", start=_fresh(partial(_supply, materials, network))),
         ChildSpec[object](id="heartbeat", start=_fresh(partial(_heartbeat, materials, boxes))),
         ChildSpec[object](
             id="control",
@@ -284,18 +291,15 @@ def _cycle(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Cyc
         rows = await _active_boards(materials)
         return [row for row in rows if is_due(row.next_due_at, utcnow)]
 
-    def on_end() -> None:
-        materials.reserve.cycle_ended.set()
-        materials.on_cycle_end()
-
     return Cycle(
         due_boards=due_boards,
+        supply=boxes.supply.ref,
         matcher=boxes.matcher.ref,
         digest=boxes.digest.ref,
         network=network,
         emit=materials.emit_as("cycle"),
         patience_s=materials.cycle_s,
-        on_end=on_end,
+        on_end=materials.on_cycle_end,
     )
 
 
@@ -376,7 +380,16 @@ def _degradation(
     )
 
 
-def _supply(materials: Materials, network: NetworkGate) -> SupplyActor:
+def _backfill(materials: Materials, boxes: _Mailboxes) -> Backfill:
+    return Backfill(
+        postings=materials.stores.postings,
+        matcher=boxes.matcher.ref,
+        within_s=materials.settings.matching.backfill_days * DAY_S,
+        most=materials.settings.supply.target,
+    )
+
+
+def _supply(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> SupplyActor:
     settings, sources = materials.settings, materials.sources
 
     def rules_of(rows: Sequence[StoredBoard]) -> GateRules:
@@ -392,6 +405,8 @@ def _supply(materials: Materials, network: NetworkGate) -> SupplyActor:
         rules_of=rules_of,
         postings=materials.stores.postings,
         gates=materials.stores.gates,
+        backfill=_backfill(materials, boxes),
+        degradation=boxes.degradation.ref,
         network=network,
         clock=materials.clock,
         emit=materials.emit_as("supply"),
@@ -423,6 +438,7 @@ def _domain_actors(
         postings=materials.stores.postings,
         ingest=boxes.ingest.ref,
         cycle=boxes.cycle.ref,
+        backfill=_backfill(materials, boxes),
         suspects=materials.suspects,
         clock=materials.clock,
         rng=materials.rng,

@@ -1,7 +1,8 @@
 """The first cycle: every board that was due at the start has been polled once, or time is up.
 
-It is up early when our own network is down. Its end releases the first digests, and ends a run that
-was asked for one cycle only.
+While all of them list too little, standby boards are waited for, too. Time is up early when our own
+network is down. The cycle's end releases the first digests, and ends a run that was asked for one
+cycle only.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import attrs
 import trio
 
-from jobping.actors.messages import BoardPolled, FirstCycleEnded, MatchPending
+from jobping.actors.messages import BoardPolled, FirstCycleEnded, JudgeSupply, MatchPending
 from jobping.actors.network_gate import NetworkGate
 from jobping.core.board import StoredBoard
 from jobping.core.ids import BoardId
@@ -25,35 +26,55 @@ class Cycle:
     """Follows the first cycle.
 
     Attributes:
-        due_boards: Reads the boards that are due when the cycle begins.
+        due_boards: Reads the boards that are due now.
         patience_s: Longest time from readiness to the cycle's end.
         on_end: Called once.
     """
 
     due_boards: Callable[[], Awaitable[Sequence[StoredBoard]]]
+    supply: Ref[JudgeSupply]
     matcher: Ref[MatchPending]
     digest: Ref[FirstCycleEnded]
     network: NetworkGate
     emit: Emit
     patience_s: float
     on_end: Callable[[], None]
-    _waiting: dict[BoardId, str] = attrs.field(factory=dict, init=False)
+    _names: dict[BoardId, str] = attrs.field(factory=dict, init=False)
+    _waiting: set[BoardId] = attrs.field(factory=set, init=False)
     _failed: dict[str, str] = attrs.field(factory=dict, init=False)
     _polled: int = attrs.field(default=0, init=False)
 
     async def run(self, ctx: Context[BoardPolled]) -> None:
         """Count polls until none is missing, the patience ends, or our network is down."""
-        due = await self.due_boards()
-        self._waiting = {row.id: f"{row.board.source}/{row.board.slug}" for row in due}
+        await self._look_for_boards()
         ctx.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow, ctx)
             await ctx.stop_requested.wait()
             nursery.cancel_scope.cancel()
 
+    async def _look_for_boards(self) -> None:
+        """Wait for the boards that are due and were not waited for before."""
+        for row in await self.due_boards():
+            if row.id not in self._names:
+                self._names[row.id] = f"{row.board.source}/{row.board.slug}"
+                self._waiting.add(row.id)
+
     async def _follow(self, ctx: Context[BoardPolled]) -> None:
+        deadline = trio.current_time() + self.patience_s
+        while True:
+            await self._wait_for_polls(ctx, deadline)
+            has_come = await self.supply.ask(JudgeSupply(), within=ANSWER_WITHIN_S)
+            if not has_come or trio.current_time() >= deadline:
+                break
+            await self._look_for_boards()
+        await self._end()
+        async for _ in ctx.inbox:
+            pass
+
+    async def _wait_for_polls(self, ctx: Context[BoardPolled], deadline: float) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + self.patience_s
+            nursery.cancel_scope.deadline = deadline
             nursery.start_soon(self._leave_when_down, nursery.cancel_scope)
             while self._waiting:
                 delivery = await anext(ctx.inbox, None)
@@ -62,9 +83,6 @@ class Cycle:
                     return
                 self._note(delivery.message)
             nursery.cancel_scope.cancel()
-        await self._end()
-        async for _ in ctx.inbox:
-            pass
 
     async def _leave_when_down(self, scope: trio.CancelScope) -> None:
         """End the cycle when our network is down, and still is when polls in hand have ended."""
@@ -75,11 +93,11 @@ class Cycle:
                 scope.cancel()
 
     def _note(self, polled: BoardPolled) -> None:
-        name = self._waiting.pop(polled.board, None)
-        if name is not None:
+        if polled.board in self._waiting:
+            self._waiting.remove(polled.board)
             self._polled += polled.ok
             if not polled.ok:
-                self._failed[name] = polled.fault or "failed"
+                self._failed[self._names[polled.board]] = polled.fault or "failed"
 
     async def _end(self) -> None:
         await self.matcher.ask(MatchPending(), within=ANSWER_WITHIN_S)
@@ -88,7 +106,7 @@ class Cycle:
             "cycle.completed",
             polled=self._polled,
             failed=self._failed,
-            waiting=list(self._waiting.values()),
+            waiting=[name for board, name in self._names.items() if board in self._waiting],
             digests=digests,
         )
         self.on_end()

@@ -17,6 +17,7 @@ import trio
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.lease import Lease, LeaseKeeper
 from jobping.actors.messages import (
+    BoardsChanged,
     DegradationMessage,
     DomainsView,
     DomainView,
@@ -197,7 +198,7 @@ class Degradation:
             ctx.started()
             nursery.start_soon(self._follow, supervisor, changed, following)
             async for delivery in ctx.inbox:
-                nursery.start_soon(self._answer, delivery)
+                nursery.start_soon(self._answer, delivery, note_change)
             following.cancel()
             await supervisor.stop(reason="degradation stops")
             await self._keeper.leave()
@@ -297,8 +298,13 @@ class Degradation:
         await supervisor.terminate_child(domain)
         await supervisor.delete_child(domain)
 
-    async def _answer(self, delivery: Delivery[DegradationMessage]) -> None:
+    async def _answer(
+        self, delivery: Delivery[DegradationMessage], note_change: Callable[[], None]
+    ) -> None:
         match delivery.message:
+            case BoardsChanged():
+                await trio.lowlevel.checkpoint()
+                note_change()
             case ReadDomains():
                 delivery.reply(await self._read())
             case OrderDomain() as order:

@@ -67,6 +67,11 @@ class MatchesRecorded:
 
 
 @attrs.frozen
+class JudgeSupply(Ask[bool]):
+    """Cycle to supply: do all boards find enough? True: a standby domain came in."""
+
+
+@attrs.frozen
 class FirstCycleEnded(Ask[int]):
     """Cycle to digest: first digests may go out; the answer is the number of digests sent."""
 
@@ -144,6 +149,11 @@ class ReadDomains(Ask[DomainsView]):
     """Heartbeat or control to degradation: how do all domains stand?"""
 
 
+@attrs.frozen
+class BoardsChanged:
+    """Supply to degradation: a nudge; other boards are polled now."""
+
+
 @attrs.frozen(kw_only=True)
 class OrderDomain(Ask[DomainView | OrderRefused]):
     """Control to degradation: an operator's order to one domain."""
@@ -155,4 +165,4 @@ class OrderDomain(Ask[DomainView | OrderRefused]):
 MatcherMessage = PostingsStored | MatchPending
 DigestMessage = MatchesRecorded | FirstCycleEnded
 ScraperMessage = ReadDomain | ObeyOrder
-DegradationMessage = ReadDomains | OrderDomain
+DegradationMessage = ReadDomains | OrderDomain | BoardsChanged

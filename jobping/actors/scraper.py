@@ -1,8 +1,8 @@
 """One actor per scraper domain: polls its boards in turn, and alone owns their gate.
 
 On the reliable tier it polls what is due. On the individual tier it asks for a few postings a
-cycle, one by one or in small pages. On the backfill tier it scrapes nothing, and digests fall back
-to stored postings. Below the reliable tier single trials look for recovery. Expected failures are
+cycle, one by one or in small pages. On the backfill tier it scrapes nothing, and offers stored
+postings to digests. Below the reliable tier single trials look for recovery. Expected failures are
 values here and become outcomes of the gate; any other exception is a bug and the supervisor's
 business.
 """
@@ -16,6 +16,7 @@ from typing import Final, assert_never
 import attrs
 import trio
 
+from jobping.actors.backfill import Backfill
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import (
@@ -77,6 +78,7 @@ class Parts:
     postings: Postings
     ingest: Ref[StorePostings]
     cycle: Ref[BoardPolled]
+    backfill: Backfill
     suspects: Suspects
     clock: Clock
     rng: random.Random
@@ -300,6 +302,7 @@ class Scraper:
 
     async def _look_for_recovery(self) -> None:
         """Make single trials of the tier above, board after board, until enough were good."""
+        await self.parts.backfill.offer(await self._boards())
         await self._say_unpolled()
         while True:
             await self.work.begin()

@@ -1,15 +1,18 @@
-"""Watches whether all boards together find enough, and brings standby domains in while they do not.
+"""Watches whether all boards together find enough; while not, standby domains and backfill come in.
 
-It judges at the end of the first cycle and each hour from then on. What it decides stands in
+It judges when the first cycle asks and each hour from then on. Which domains are in stands in
 `Reserve`, which the lists of active boards are read by.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
 import trio
 
+from jobping.actors.backfill import Backfill
+from jobping.actors.messages import BoardsChanged, JudgeSupply
 from jobping.actors.network_gate import NetworkGate
 from jobping.clock import Clock
 from jobping.core import gate, gate_text, supply
@@ -22,21 +25,16 @@ from jobping.core.supply import FellShort, Recovered, Supply, SupplyRules
 from jobping.events import Emit
 from jobping.store.gates import Gates, SavedGate
 from jobping.store.postings import Postings
-from supervisors import Context
+from supervisors import Context, Ref, SupervisionError
 
 JUDGE_EVERY_S: Final = 3_600.0  # the usual time between two polls of a board
 
 
 @attrs.define(eq=False)
 class Reserve:
-    """Which standby domains are in now; outlives the actor.
-
-    Attributes:
-        cycle_ended: The first cycle has ended.
-    """
+    """Which standby domains are in now; outlives the actor."""
 
     supply: Supply = attrs.field(factory=Supply)
-    cycle_ended: trio.Event = attrs.field(factory=trio.Event)
 
     def is_active(self, row: StoredBoard) -> bool:
         """Whether a board is polled now."""
@@ -51,6 +49,7 @@ class SupplyActor:
         boards: Reads all boards, those on standby included.
         order: The boards of the configuration file, in its order.
         rules_of: Returns the gate's rules of a domain with these boards.
+        degradation: Starts and ends the actors of standby domains.
     """
 
     rules: SupplyRules
@@ -60,26 +59,27 @@ class SupplyActor:
     rules_of: Callable[[Sequence[StoredBoard]], GateRules]
     postings: Postings
     gates: Gates
+    backfill: Backfill
+    degradation: Ref[BoardsChanged]
     network: NetworkGate
     clock: Clock
     emit: Emit
 
-    async def run(self, ctx: Context[object]) -> None:
+    async def run(self, ctx: Context[JudgeSupply]) -> None:
         """Judge until asked to stop."""
         ctx.started()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._judge_each_hour)
-            await ctx.stop_requested.wait()
-            nursery.cancel_scope.cancel()
-
-    async def _judge_each_hour(self) -> None:
-        with trio.move_on_after(JUDGE_EVERY_S):
-            await self.reserve.cycle_ended.wait()
         while True:
-            await self._judge()
-            await trio.sleep(JUDGE_EVERY_S)
+            delivery = None
+            with trio.move_on_after(JUDGE_EVERY_S):
+                delivery = await anext(ctx.inbox, None)
+                if delivery is None:
+                    return
+            has_come = await self._judge()
+            if delivery is not None:
+                delivery.reply(has_come)
 
-    async def _judge(self) -> None:
+    async def _judge(self) -> bool:
+        """Judge once; True: a standby domain came in."""
         rows = await self.boards()
         usual, standby = await self.postings.found(late_s=JUDGE_EVERY_S)
         configured = self._standby_of(rows)
@@ -93,25 +93,39 @@ class SupplyActor:
             is_network_down=self.network.is_down,
         )
         match change:
-            case FellShort(found=found, came=came, backfill=backfill):
-                level = None if found else "error"
-                self.emit(
-                    "supply.fell_short", level=level, found=found, came=came, backfill=backfill
-                )
+            case FellShort():
+                await self._fill(change, rows)
             case Recovered(found=found, left=left):
                 self.emit("supply.recovered", found=found, left=list(left))
             case None:
-                pass
+                return False
+        came = isinstance(change, FellShort) and change.came is not None
+        if came or isinstance(change, Recovered):
+            with contextlib.suppress(SupervisionError):  # it looks by itself once a minute
+                self.degradation.tell(BoardsChanged())
+        return came
+
+    async def _fill(self, short: FellShort, rows: Sequence[StoredBoard]) -> None:
+        """Let what is stored fill up, and say so; an error where there is nothing at all."""
+        stored = await self.backfill.offer(rows) if short.backfill else 0
+        is_nothing = short.found + stored == 0 and not self.network.is_down
+        self.emit(
+            "supply.fell_short",
+            level="error" if is_nothing else None,
+            found=short.found,
+            came=short.came,
+            backfill=short.backfill,
+            stored=stored,
+        )
 
     def _rules(self, rows: Sequence[StoredBoard]) -> SupplyRules:
         """Return the rules; the figures are made for the default boards.
 
-        Whoever polls boards of their own alone may have two of them, which is no emergency: then
-        nothing is too little.
+        Whoever polls boards of their own alone may have two of them, which is no emergency.
         """
         if any(row.origin is Origin.DEFAULT for row in rows):
             return self.rules
-        return attrs.evolve(self.rules, minimum=0)
+        return self.rules.scaled(row.counts for row in rows if not row.board.standby)
 
     def _standby_of(self, rows: Sequence[StoredBoard]) -> dict[Domain, list[StoredBoard]]:
         """Return the standby domains with their boards: as in the file, then as they were added."""

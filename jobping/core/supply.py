@@ -4,7 +4,8 @@ Pure. The primary domains are those polled always; the standby ones only while t
 little.
 """
 
-from collections.abc import Collection, Sequence
+import statistics
+from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 
@@ -33,6 +34,15 @@ class SupplyRules:
         """Check that the target is one."""
         if self.target < self.minimum:
             raise ValueError(f"supply: target {self.target} is below minimum {self.minimum}")
+
+    def scaled(self, counts: Iterable[Sequence[int]]) -> "SupplyRules":
+        """Return the rules for boards that may be few: half of what they usually list is enough.
+
+        Args:
+            counts: Of each board, how many postings its last good walks listed.
+        """
+        usual = sum(statistics.median_low(listed) for listed in counts if listed)
+        return SupplyRules(minimum=min(self.minimum, usual // 2), target=min(self.target, usual))
 
 
 @attrs.frozen

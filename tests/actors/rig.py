@@ -10,11 +10,12 @@ from typing import TypeVar
 import attrs
 import trio
 
+from jobping.actors.backfill import Backfill
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.ingest import ingest
 from jobping.actors.lease import Lease
-from jobping.actors.messages import BoardPolled, ScraperMessage, StorePostings
+from jobping.actors.messages import BoardPolled, PostingsStored, ScraperMessage, StorePostings
 from jobping.actors.network_gate import NetworkGate
 from jobping.actors.scraper import BoardsOf, Parts, Scraper
 from jobping.actors.suspects import Suspects
@@ -44,6 +45,8 @@ from supervisors import (
     ExitPolicy,
     Hook,
     Mailbox,
+    MailboxSpec,
+    Overflow,
     RestartPolicy,
     Supervisor,
     SupervisorSpec,
@@ -214,10 +217,17 @@ class Rig:
             postings=self.stores.postings,
             ingest=ingest.ref,
             cycle=cycle.ref,
+            backfill=self.backfill(),
             suspects=self.suspects,
             clock=self.clock,
             rng=self.rng,
             news_within_s=7 * DAY_S,
+        )
+
+    def backfill(self, matcher: Mailbox[PostingsStored] | None = None) -> Backfill:
+        box = matcher or Mailbox[PostingsStored](MailboxSpec(overflow=Overflow.COALESCE, key=type))
+        return Backfill(
+            postings=self.stores.postings, matcher=box.ref, within_s=7 * DAY_S, most=100
         )
 
     def scraper_child(

@@ -6,7 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from jobping.actors.cycle import SETTLE_S, Cycle
-from jobping.actors.messages import BoardPolled, FirstCycleEnded, MatchPending
+from jobping.actors.messages import BoardPolled, FirstCycleEnded, JudgeSupply, MatchPending
 from jobping.actors.network_gate import NetworkGate
 from jobping.clock import Clock
 from jobping.core.board import Board, Origin, StoredBoard
@@ -40,7 +40,8 @@ class Running:
     """A running cycle.
 
     Attributes:
-        asked: What the cycle asked matcher and digest, in order.
+        asked: What the cycle asked supply, matcher and digest, in order.
+        standby: Boards that come in, one each time the supply is judged.
         ended: Trio's time of each end.
     """
 
@@ -48,6 +49,7 @@ class Running:
     events: Events = attrs.field(factory=Events)
     network: NetworkGate = attrs.field(init=False)
     asked: list[type] = attrs.field(factory=list)
+    standby: list[StoredBoard] = attrs.field(factory=list)
     ended: list[float] = attrs.field(factory=list)
 
     @network.default
@@ -65,9 +67,14 @@ class Running:
 
 @asynccontextmanager
 async def cycling(
-    due: Sequence[StoredBoard], *, patience_s: float = 45.0
+    due: Sequence[StoredBoard],
+    *,
+    patience_s: float = 45.0,
+    standby: Sequence[StoredBoard] = (),
 ) -> AsyncIterator[Running]:
-    running = Running()
+    running = Running(standby=list(standby))
+    active = list(due)
+    supply: Mailbox[JudgeSupply] = Mailbox()
     matcher: Mailbox[MatchPending] = Mailbox()
     digest: Mailbox[FirstCycleEnded] = Mailbox()
 
@@ -77,13 +84,22 @@ async def cycling(
             running.asked.append(type(delivery.message))
             delivery.reply(2)
 
+    async def judge(ctx: Context[JudgeSupply]) -> None:
+        ctx.started()
+        async for delivery in ctx.inbox:
+            running.asked.append(type(delivery.message))
+            active.extend(running.standby[:1])
+            delivery.reply(bool(running.standby))
+            del running.standby[:1]
+
     async def due_boards() -> Sequence[StoredBoard]:
         await trio.lowlevel.checkpoint()
-        return due
+        return active
 
     async def run(ctx: Context[BoardPolled]) -> None:
         await Cycle(
             due_boards=due_boards,
+            supply=supply.ref,
             matcher=matcher.ref,
             digest=digest.ref,
             network=running.network,
@@ -95,6 +111,7 @@ async def cycling(
     async with open_tree(
         ChildSpec(id="digest", start=answer, mailbox=digest),
         ChildSpec(id="matcher", start=answer, mailbox=matcher),
+        ChildSpec(id="supply", start=judge, mailbox=supply),
         ChildSpec(id="cycle", start=run, mailbox=running.box),
     ):
         yield running
@@ -109,7 +126,7 @@ async def test_cycle_ends_when_every_due_board_was_polled_and_matches_before_it_
         assert running.ended == []
         await running.tell(polled(two, "5xx"))
         assert len(running.ended) == 1
-    assert running.asked == [MatchPending, FirstCycleEnded]
+    assert running.asked == [JudgeSupply, MatchPending, FirstCycleEnded]
     assert running.said("cycle.completed") == [
         {"polled": 1, "failed": {"sample/board-2": "5xx"}, "waiting": [], "digests": 2}
     ]
@@ -159,11 +176,11 @@ async def test_cycle_that_ended_stops_at_once_when_asked(autojump_clock: MockClo
 
 
 async def test_unanswered_cycle_stops_at_once_when_asked(autojump_clock: MockClock) -> None:
-    """The cycle waits for the matcher for minutes; a stop does not."""
-    matcher: Mailbox[MatchPending] = Mailbox()
+    """The cycle waits for the supply for minutes; a stop does not."""
+    supply: Mailbox[JudgeSupply] = Mailbox()
     began = trio.current_time()
 
-    async def deaf(ctx: Context[MatchPending]) -> None:
+    async def deaf(ctx: Context[JudgeSupply]) -> None:
         ctx.started()
         await ctx.stop_requested.wait()
 
@@ -174,7 +191,8 @@ async def test_unanswered_cycle_stops_at_once_when_asked(autojump_clock: MockClo
     async def run(ctx: Context[BoardPolled]) -> None:
         await Cycle(
             due_boards=due_boards,
-            matcher=matcher.ref,
+            supply=supply.ref,
+            matcher=Mailbox[MatchPending]().ref,
             digest=Mailbox[FirstCycleEnded]().ref,
             network=NetworkGate(clock=Clock(), emit=Events()),
             emit=Events(),
@@ -183,10 +201,38 @@ async def test_unanswered_cycle_stops_at_once_when_asked(autojump_clock: MockClo
         ).run(ctx)
 
     async with open_tree(
-        ChildSpec(id="matcher", start=deaf, mailbox=matcher), ChildSpec(id="cycle", start=run)
+        ChildSpec(id="supply", start=deaf, mailbox=supply), ChildSpec(id="cycle", start=run)
     ):
         await trio.sleep(1)
     assert trio.current_time() == began + 1
+
+
+# --- standby boards
+
+
+async def test_cycle_waits_for_standby_boards_one_domain_after_the_other(
+    autojump_clock: MockClock,
+) -> None:
+    one, two, three = row(1), row(2, "two.example"), row(3, "three.example")
+    async with cycling([one], standby=[two, three]) as running:
+        await running.tell(polled(one))
+        assert running.asked == [JudgeSupply]
+        await running.tell(polled(two))
+        assert running.asked == [JudgeSupply] * 2
+        await running.tell(polled(three, "5xx"))
+    assert running.asked == [JudgeSupply] * 3 + [MatchPending, FirstCycleEnded]
+    [completed] = running.said("cycle.completed")
+    assert (completed["polled"], completed["failed"]) == (2, {"sample/board-3": "5xx"})
+
+
+async def test_cycle_whose_time_is_up_waits_for_no_standby_board(
+    autojump_clock: MockClock,
+) -> None:
+    began = trio.current_time()
+    async with cycling([row(1)], standby=[row(2), row(3)], patience_s=45) as running:
+        await trio.sleep(60)
+    assert running.ended == [began + 45]
+    assert running.asked == [JudgeSupply, MatchPending, FirstCycleEnded]
 
 
 # --- the network
@@ -211,7 +257,7 @@ async def test_cycle_ends_soon_after_the_network_is_lost_and_names_what_waits(
         await trio.sleep(9)
         await running.tell(polled(three))
     assert running.ended == [began + SETTLE_S]
-    assert running.asked == [MatchPending, FirstCycleEnded]
+    assert running.asked == [JudgeSupply, MatchPending, FirstCycleEnded]
     assert running.events.names() == ["network.lost", "cycle.completed"]
     assert running.said("cycle.completed") == [
         {

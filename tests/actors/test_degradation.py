@@ -9,7 +9,13 @@ from trio.testing import MockClock
 
 from jobping.actors.degradation import ActiveBoards, Degradation, MakeActor, Place, TierPolicy
 from jobping.actors.domain_ladder import DomainLadder
-from jobping.actors.messages import BoardPolled, DomainView, ReadDomains
+from jobping.actors.messages import (
+    BoardPolled,
+    BoardsChanged,
+    DegradationMessage,
+    DomainView,
+    ReadDomains,
+)
 from jobping.actors.network_gate import NetworkGate
 from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
@@ -264,11 +270,11 @@ async def degrading(
     log: EventLog | None = None,
     policy: ExitPolicy | None = None,
     individual: frozenset[SourceName] = frozenset(),
-) -> AsyncIterator[tuple[Mailbox[ReadDomains], Supervisor]]:
-    box: Mailbox[ReadDomains] = Mailbox()
+) -> AsyncIterator[tuple[Mailbox[DegradationMessage], Supervisor]]:
+    box: Mailbox[DegradationMessage] = Mailbox()
     emit = events or Events()
 
-    async def run(ctx: Context[ReadDomains]) -> None:
+    async def run(ctx: Context[DegradationMessage]) -> None:
         await Degradation(
             rules=rules,
             active_boards=active_boards,
@@ -288,7 +294,7 @@ async def degrading(
         yield box, supervisor
 
 
-async def read(box: Mailbox[ReadDomains]) -> dict[str, Tier]:
+async def read(box: Mailbox[DegradationMessage]) -> dict[str, Tier]:
     views = await box.ref.ask(ReadDomains(), within=4.0)
     return {view.domain: view.tier for view in views.views}
 
@@ -442,6 +448,17 @@ async def test_domains_come_and_go_with_their_boards(autojump_clock: MockClock) 
         f"exited domains/{SITE} 1 shutdown while stopping",
         f"exited domains/{OTHER} 1 shutdown while stopping",
     ]
+
+
+async def test_domain_comes_at_once_when_degradation_is_told_of_it(
+    autojump_clock: MockClock,
+) -> None:
+    stage = Stage(rows=[board(1, SITE)])
+    async with degrading(stage.active_boards, stage.make_actor) as (box, _):
+        stage.rows.append(board(2, OTHER))
+        box.ref.tell(BoardsChanged())
+        await trio.sleep(1)
+        assert await read(box) == {SITE: Tier.RELIABLE, OTHER: Tier.RELIABLE}
 
 
 async def test_domain_whose_boards_vanish_while_it_waits_for_a_restart_loses_its_actor(

@@ -2,9 +2,11 @@ import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import attrs
 import trio
 from trio.testing import MockClock
 
+from jobping.actors.messages import BoardsChanged, JudgeSupply, PostingsStored
 from jobping.actors.supply import JUDGE_EVERY_S, Reserve, SupplyActor
 from jobping.core.board import Board, StoredBoard
 from jobping.core.gate_state import GateRules
@@ -12,11 +14,13 @@ from jobping.core.ids import Domain, SourceName
 from jobping.core.order import Order
 from jobping.core.outcome import Failed, Failure
 from jobping.core.supply import Supply, SupplyRules
+from jobping.store.boards import Kept
 from jobping.store.bridge import Database
-from supervisors import ChildSpec
-from tests.actors.rig import FAST, Rig, eventually, open_tree
+from supervisors import ChildSpec, Mailbox
+from supervisors.testing import ScriptedActor
+from tests.actors.rig import FAST, Rig, eventually, listener, open_tree
 from tests.doubles.leases import hold
-from tests.store.store_samples import draft, put
+from tests.store.store_samples import draft, put, sql
 
 RULES = SupplyRules(minimum=3, target=6)
 SOURCE = SourceName("sample")
@@ -48,26 +52,55 @@ async def list_postings(rig: Rig, database: Database, row: StoredBoard, count: i
     await rig.stores.boards.mark_polled(row.id, next_due_at=due_at, outcome="complete")
 
 
+@attrs.define(kw_only=True)
+class Supplying:
+    """A running supply actor.
+
+    Attributes:
+        matcher: What was told to the matcher.
+        degradation: What was told to degradation.
+    """
+
+    reserve: Reserve = attrs.field(factory=Reserve)
+    box: Mailbox[JudgeSupply] = attrs.field(factory=Mailbox)
+    matcher: ScriptedActor = attrs.field(factory=ScriptedActor)
+    degradation: ScriptedActor = attrs.field(factory=ScriptedActor)
+
+    async def judge(self) -> bool:
+        return await self.box.ref.ask(JudgeSupply(), within=10.0)
+
+    def is_active(self, row: StoredBoard) -> bool:
+        return self.reserve.is_active(row)
+
+
 @asynccontextmanager
-async def supplying(rig: Rig) -> AsyncIterator[Reserve]:
+async def supplying(rig: Rig) -> AsyncIterator[Supplying]:
     def rules_of(rows: Sequence[StoredBoard]) -> GateRules:
         return FAST
 
-    reserve = Reserve()
+    running = Supplying()
+    degradation: Mailbox[BoardsChanged] = Mailbox()
+    matcher: Mailbox[PostingsStored] = Mailbox()
     actor = SupplyActor(
         rules=RULES,
-        reserve=reserve,
+        reserve=running.reserve,
         boards=rig.stores.boards.enabled,
         order=ORDER,
         rules_of=rules_of,
         postings=rig.stores.postings,
         gates=rig.stores.gates,
+        backfill=rig.backfill(matcher),
+        degradation=degradation.ref,
         network=rig.network,
         clock=rig.clock,
         emit=rig.events,
     )
-    async with open_tree(ChildSpec[object](id="supply", start=actor.run)):
-        yield reserve
+    async with open_tree(
+        listener("degradation", degradation, running.degradation),
+        listener("matcher", matcher, running.matcher),
+        ChildSpec(id="supply", start=actor.run, mailbox=running.box),
+    ):
+        yield running
 
 
 async def test_standby_domains_come_one_by_one_and_leave_when_the_usual_boards_suffice(
@@ -75,25 +108,28 @@ async def test_standby_domains_come_one_by_one_and_leave_when_the_usual_boards_s
 ) -> None:
     rows = await enter(rig, database)
     await list_postings(rig, database, rows["usual"], 2)
-    async with supplying(rig) as reserve:
-        assert [slug for slug, row in rows.items() if reserve.is_active(row)] == ["usual"]
+    async with supplying(rig) as running:
+        assert [slug for slug, row in rows.items() if running.is_active(row)] == ["usual"]
         await trio.sleep(0.05)
         assert rig.events.seen == []
-        reserve.cycle_ended.set()
-        await eventually(lambda: len(rig.said("supply.fell_short")) == 1)
-        assert reserve.is_active(rows["zeta"])
-        assert not reserve.is_active(rows["beta"])
+        assert await running.judge()
+        assert running.is_active(rows["zeta"])
+        assert not running.is_active(rows["beta"])
+        await eventually(lambda: running.degradation.received == [BoardsChanged()])
         await list_postings(rig, database, rows["zeta"], 3)
         clock.jump(JUDGE_EVERY_S)
         await eventually(lambda: len(rig.said("supply.fell_short")) == 2)
-        assert reserve.is_active(rows["beta"])
+        assert running.is_active(rows["beta"])
         await list_postings(rig, database, rows["usual"], 3)
         clock.jump(JUDGE_EVERY_S)
         await eventually(lambda: bool(rig.said("supply.recovered")))
-        assert reserve.supply == Supply()
+        assert running.reserve.supply == Supply()
+        await eventually(lambda: len(running.degradation.received) == 3)
+        assert not await running.judge()
+    assert len(running.degradation.received) == 3
     assert rig.said("supply.fell_short") == [
-        {"found": 2, "came": FIRST, "backfill": 4},
-        {"found": 5, "came": SECOND, "backfill": 1},
+        {"found": 2, "came": FIRST, "backfill": 4, "stored": 2},
+        {"found": 5, "came": SECOND, "backfill": 1, "stored": 5},
     ]
     assert rig.said("supply.recovered") == [{"found": 3, "left": [FIRST, SECOND]}]
 
@@ -102,11 +138,10 @@ async def test_domain_that_cannot_be_asked_is_passed_over(rig: Rig, database: Da
     await enter(rig, database)
     held = await rig.loaded_gate(FIRST)
     assert await held.obey(Order.HOLD) is None
-    async with supplying(rig) as reserve:
-        reserve.cycle_ended.set()
-        await eventually(lambda: bool(rig.said("supply.fell_short")))
+    async with supplying(rig) as running:
+        assert await running.judge()
     assert rig.said("supply.fell_short") == [
-        {"level": "error", "found": 0, "came": SECOND, "backfill": 6}
+        {"level": "error", "found": 0, "came": SECOND, "backfill": 6, "stored": 0}
     ]
 
 
@@ -116,9 +151,8 @@ async def test_domain_whose_gate_cannot_be_read_is_not_passed_over(
     await enter(rig, database)
     fence = await hold(database, FIRST)
     await rig.stores.gates.save(fence, '{"format": 99}', "reliable")
-    async with supplying(rig) as reserve:
-        reserve.cycle_ended.set()
-        await eventually(lambda: bool(rig.said("supply.fell_short")))
+    async with supplying(rig) as running:
+        assert await running.judge()
     assert rig.said("supply.fell_short")[0]["came"] == FIRST
 
 
@@ -126,22 +160,47 @@ async def test_no_domain_comes_in_while_the_network_is_down(rig: Rig, database: 
     await enter(rig, database)
     rig.network.polled = 1
     rig.network.record(USUAL, Failed(Failure.DNS, 0.1))
-    async with supplying(rig) as reserve:
-        reserve.cycle_ended.set()
-        await eventually(lambda: bool(rig.said("supply.fell_short")))
-        assert reserve.supply == Supply()
+    async with supplying(rig) as running:
+        assert not await running.judge()
+        assert running.reserve.supply == Supply()
+    assert rig.said("supply.fell_short") == [{"found": 0, "came": None, "backfill": 6, "stored": 0}]
+
+
+async def test_boards_of_their_own_alone_are_too_few_below_half_of_what_they_usually_list(
+    rig: Rig, database: Database
+) -> None:
+    rows = await enter(rig, database, defaults=False)
+    async with supplying(rig) as running:
+        assert not await running.judge()
+        assert rig.events.seen == []
+        await list_postings(rig, database, rows["usual"], 2)
+        due_at = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+        kept = Kept(counts=(4, 5))
+        id = rows["usual"].id
+        await rig.stores.boards.mark_polled(id, next_due_at=due_at, outcome="complete", kept=kept)
+        assert not await running.judge()
+        assert rig.events.seen == []
+        await rig.stores.boards.mark_failed(id, next_due_at=due_at, outcome="failed")
+        assert await running.judge()
     assert rig.said("supply.fell_short") == [
-        {"level": "error", "found": 0, "came": None, "backfill": 6}
+        {"found": 0, "came": FIRST, "backfill": 4, "stored": 2}
     ]
 
 
-async def test_boards_of_their_own_alone_are_never_too_few(rig: Rig, database: Database) -> None:
-    await enter(rig, database, defaults=False)
-    async with supplying(rig) as reserve:
-        reserve.cycle_ended.set()
-        await trio.sleep(0.2)
-        assert reserve.supply == Supply()
-    assert rig.events.seen == []
+async def test_recent_stock_is_left_to_the_matcher_up_to_the_target_while_too_little_is_found(
+    rig: Rig, database: Database
+) -> None:
+    rows = await enter(rig, database)
+    stock = [draft(f"stock-{number}", source=SOURCE) for number in range(4)]
+    await put(database, rows["usual"], stock, news_after=dt.datetime.now(dt.UTC))
+    queue = "SELECT count(*) FROM unmatched"
+    async with supplying(rig) as running:
+        assert await sql(database, queue) == [(0,)]
+        assert await running.judge()
+        assert await sql(database, queue) == [(4,)]
+        await eventually(lambda: running.matcher.received == [PostingsStored()])
+    [short] = rig.said("supply.fell_short")
+    assert short == {"found": 0, "came": FIRST, "backfill": 6, "stored": 4}
 
 
 async def test_postings_of_a_board_that_failed_or_is_overdue_are_not_found(

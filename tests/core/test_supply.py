@@ -66,6 +66,12 @@ def test_target_below_the_minimum_is_refused() -> None:
         SupplyRules(target=10)
 
 
+def test_few_boards_need_half_of_what_they_usually_list() -> None:
+    assert RULES.scaled([[9, 11, 40], [3], []]) == SupplyRules(minimum=7, target=14)
+    assert RULES.scaled([[1_000]]) == RULES
+    assert RULES.scaled([]) == SupplyRules(minimum=0, target=0)
+
+
 @settings(max_examples=1_000, derandomize=True)
 @given(
     cycles=st.lists(
