@@ -239,19 +239,22 @@ class Scraper:
             raise DomainUnavailable(self.domain, self.ladder.tier.value)
 
     async def _poll_singly(self) -> None:
-        """Ask for a few postings a cycle; between cycles make trials until enough were good."""
+        """Ask for a few postings a cycle; in between make trials until enough were good.
+
+        What is due for longer comes first: a cycle may take longer than the time between two.
+        """
         unsaid = True
         while self.ladder.tier is Tier.INDIVIDUAL:
             await self.work.begin()
-            now = self.parts.clock.monotonic()
             polled: frozenset[BoardId] = frozenset()
-            if self.ladder.cycle_at <= now:
+            due_at = min(self.ladder.cycle_at, self.ladder.trial_at)
+            if due_at > self.parts.clock.monotonic():
+                if not unsaid:
+                    await self.work.wait_until(due_at)
+            elif due_at < self.ladder.trial_at:
                 polled = await self._individual_cycle()
-            elif self.ladder.trial_at <= now:
-                if await self._try_above():
-                    return
-            elif not unsaid:
-                await self.work.wait_until(min(self.ladder.cycle_at, self.ladder.trial_at))
+            elif await self._try_above():
+                return
             self._leave_if_demoted()
             if unsaid:
                 await self._say_unpolled(but=polled)

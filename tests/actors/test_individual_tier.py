@@ -23,7 +23,14 @@ from supervisors import ExitKind
 from tests.actors.rig import Rig, eventually, greenhouse, lever
 from tests.actors.test_degradation import running
 from tests.actors.test_scraper import at, polled, scraping
-from tests.doubles.fault_server import Behaviour, FaultServer, open_fault_server, respond
+from tests.doubles.fault_server import (
+    After,
+    Behaviour,
+    FaultServer,
+    Received,
+    open_fault_server,
+    respond,
+)
 from tests.store.store_samples import match_of, sql
 
 TIERS = tuple(Tier)
@@ -314,6 +321,27 @@ async def test_good_trials_of_the_reliable_route_bring_it_back(rig: Rig) -> None
     assert rig.said("tier.promoted") == [
         {"domain": server.domain, "from_tier": "individual", "to_tier": "reliable"}
     ]
+
+
+async def test_trials_are_made_also_where_a_cycle_takes_longer_than_the_time_between_two(
+    rig: Rig,
+) -> None:
+    async with open_fault_server({}) as server:
+        source = at(GREENHOUSE, server)
+        await stored(rig, server, source, {"acme": [1]})
+        ladder = rig.ladder(server.domain, Tier.INDIVIDUAL, QUICK)
+
+        async def answer(stream: trio.abc.Stream, received: Received) -> After:
+            ladder.cycle_at = rig.clock.monotonic()  # the next one is due before this one ends
+            return await respond(single(1))(stream, received)
+
+        server.behaviours |= {
+            "/v1/boards/acme/jobs": respond(greenhouse(1)),
+            "/v1/boards/acme/jobs/1": answer,
+        }
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await eventually(lambda: bool(actor.ends))
+    assert len(rig.said("tier.promoted")) == 1
 
 
 async def test_backfill_tries_the_individual_route_with_one_request(rig: Rig) -> None:
