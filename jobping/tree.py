@@ -45,7 +45,7 @@ from jobping.control import serve_control
 from jobping.core.board import StoredBoard
 from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain, SourceName
-from jobping.core.ladder import LadderRules, Tier
+from jobping.core.ladder import Tier
 from jobping.core.limiter import LimiterRules
 from jobping.core.quota import Quota, Span, strictest
 from jobping.core.robots import Use
@@ -158,7 +158,6 @@ class Materials:
     clock: Clock
     emit_as: EmitAs
     rng: random.Random
-    ladder_rules: LadderRules = attrs.Factory(LadderRules)
     suspects: Suspects = attrs.Factory(Suspects)
     reserve: Reserve = attrs.Factory(Reserve)
 
@@ -362,7 +361,7 @@ def _degradation(
     materials: Materials, boxes: _Mailboxes, shared: _SharedPaces, network: NetworkGate
 ) -> Degradation:
     return Degradation(
-        rules=materials.ladder_rules,
+        rules=materials.settings.ladder,
         active_boards=partial(_active_boards, materials),
         gates=materials.stores.gates,
         leases=Leases(

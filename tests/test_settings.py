@@ -11,6 +11,7 @@ import pytest
 
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
+from jobping.core.ladder import LadderRules
 from jobping.core.posting import Interval
 from jobping.core.profile import Level, PayFloor, Profile, RemoteWish
 from jobping.core.robots import Use
@@ -91,6 +92,13 @@ max_per_company = 1
 [matching]
 recent_days = 30
 backfill_days = 3
+
+[ladder]
+down = 2
+up = 4
+cooldown_minutes = 0.5
+longest_minutes = 60
+relapse_minutes = 30
 
 [supply]
 minimum = 5
@@ -191,6 +199,7 @@ def test_every_section_of_the_file_is_read(
             ),
         ),
         matching=MatchingSettings(recent_days=30, backfill_days=3),
+        ladder=LadderRules(down=2, up=4, cooldown_s=30, longest_s=3_600, relapse_s=1_800),
         supply=SupplyRules(minimum=5, target=7),
         digest=DigestRules(
             at=(dt.time(7, 30), dt.time(18, 0)), zone=zoneinfo.ZoneInfo("Europe/Zurich")
@@ -227,8 +236,8 @@ level = "loud"
         ' such as "127.0.0.0/8" or "fd00::/8"; not "10.0.0.1/8"',
         'default_boards = "yes": must be true or false',
         '[log] level = "loud": must be one of debug, info, warning, error',
-        "colour: unknown key; known: board, default_boards, delivery, digest, log, matching,"
-        " network, profile, source, state_dir, store, supply",
+        "colour: unknown key; known: board, default_boards, delivery, digest, ladder, log,"
+        " matching, network, profile, source, state_dir, store, supply",
     ]
 
 
@@ -296,6 +305,10 @@ level = "loud"
             "[[profile]] 1 word: unknown key; did you mean words?",
         ),
         ("[[board]]\nslug = 'acme'", "[[board]] 1: source is missing"),
+        (
+            "[ladder]\ncooldown_minutes = 9\nlongest_minutes = 8",
+            "[ladder] longest_minutes = 8: must be at least cooldown_minutes, 9",
+        ),
         (
             "[supply]\nminimum = 9\ntarget = 8",
             "[supply] target = 8: must be at least minimum, 9",

@@ -225,6 +225,7 @@ class _Reading:
             boards=sections.read_boards(root),
             profiles=sections.read_profiles(root),
             matching=sections.read_matching(root),
+            ladder=sections.read_ladder(root),
             supply=sections.read_supply(root),
             digest=sections.read_digest(root),
             delivery=sections.read_delivery(root, folder, state_dir),

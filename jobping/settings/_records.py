@@ -8,6 +8,7 @@ import attrs
 
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
+from jobping.core.ladder import LadderRules
 from jobping.core.profile import Profile
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
@@ -198,6 +199,7 @@ class Settings:
     default_boards: bool | None = None
     profiles: tuple[Profile, ...] = ()
     matching: MatchingSettings = attrs.Factory(MatchingSettings)
+    ladder: LadderRules = attrs.Factory(LadderRules)
     supply: SupplyRules = attrs.Factory(SupplyRules)
     digest: DigestRules = attrs.Factory(DigestRules)
     delivery: DeliverySettings = attrs.Factory(DeliverySettings)

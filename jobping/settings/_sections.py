@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
+from jobping.core.ladder import LadderRules
 from jobping.core.profile import NAME_PATTERN, Level, Profile, RemoteWish
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
@@ -193,6 +194,25 @@ def read_matching(root: Table) -> MatchingSettings:
             recent_days=table.take("recent_days", values.whole(0, 365), own.recent_days),
             backfill_days=table.take("backfill_days", values.whole(0, 365), own.backfill_days),
         )
+
+
+def read_ladder(root: Table) -> LadderRules:
+    """Read `[ladder]`."""
+    own, count, minutes = LadderRules(), values.whole(1, 100), values.number(0.05, 10_080)
+    with root.table("ladder") as table:
+        down = table.take("down", count, own.down)
+        up = table.take("up", count, own.up)
+        cooldown = table.take("cooldown_minutes", minutes, own.cooldown_s / 60)
+        longest = table.take("longest_minutes", minutes, max(cooldown, own.longest_s / 60))
+        relapse = table.take("relapse_minutes", minutes, own.relapse_s / 60)
+        if longest < cooldown:
+            table.notes.complain(
+                f"[ladder] longest_minutes = {longest:g}",
+                f"must be at least cooldown_minutes, {cooldown:g}",
+            )
+    return LadderRules(
+        down=down, up=up, cooldown_s=cooldown * 60, longest_s=longest * 60, relapse_s=relapse * 60
+    )
 
 
 def read_supply(root: Table) -> SupplyRules:
