@@ -20,6 +20,7 @@ PATHS = {
 }
 """What follows host and port in each source's base URL."""
 COMPANIES = ("ashby", "greenhouse", "lever", "personio", "recruitee", "smartrecruiters")
+LONG_AGO = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(days=60)
 YESTERDAY = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(days=1)
 PROFILE = """
 [[profile]]
@@ -50,22 +51,26 @@ def page(source: str) -> bytes:
     return next(PAGES.glob(f"{source}_synthetic.*")).read_bytes()
 
 
-def greenhouse(numbers: Iterable[int]) -> bytes:
-    """Return a Greenhouse board with these postings."""
-    jobs = [
-        {
-            "id": 4_000_000 + number,
-            "title": f"Widget maker {number}",
-            "absolute_url": f"https://job-boards.greenhouse.io/example/jobs/{4_000_000 + number}",
-            "company_name": "Example Widgets",
-            "location": {"name": "Berlin, Germany"},
-            "first_published": YESTERDAY.isoformat(),
-            "updated_at": YESTERDAY.isoformat(),
-            "content": f"&lt;p&gt;You make widget number {number}.&lt;/p&gt;",
-        }
-        for number in numbers
-    ]
+def greenhouse(numbers: Iterable[int], *, old: Iterable[int] = ()) -> bytes:
+    """Return a Greenhouse board with these postings, some of them too old to be news."""
+    jobs = [greenhouse_job(number) for number in numbers]
+    jobs += [greenhouse_job(number, LONG_AGO) for number in old]
     return json.dumps({"jobs": jobs, "meta": {"total": len(jobs)}}).encode()
+
+
+def greenhouse_job(number: int, posted_at: dt.datetime = YESTERDAY) -> dict[str, object]:
+    """Return one posting of a Greenhouse board."""
+    id = 4_000_000 + number
+    return {
+        "id": id,
+        "title": f"Widget maker {number}",
+        "absolute_url": f"https://job-boards.greenhouse.io/example/jobs/{id}",
+        "company_name": "Example Widgets",
+        "location": {"name": "Berlin, Germany"},
+        "first_published": posted_at.isoformat(),
+        "updated_at": posted_at.isoformat(),
+        "content": f"&lt;p&gt;You make widget number {number}.&lt;/p&gt;",
+    }
 
 
 def lever(numbers: Iterable[int]) -> bytes:

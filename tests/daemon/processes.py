@@ -244,17 +244,23 @@ def _caught(status: Path) -> int:
 
 @asynccontextmanager
 async def jobping(
-    *arguments: str | Path, home: Home, environ: Mapping[str, str] | None = None
+    *arguments: str | Path,
+    home: Home,
+    environ: Mapping[str, str] | None = None,
+    module: str = "jobping",
 ) -> AsyncIterator[Running]:
     """Run `jobping` with `--state-dir` of the home, and kill it if the block leaves it running.
 
     What follows `--` in the arguments is kept last.
+
+    Args:
+        module: Another program with the same options.
     """
     words = [str(argument) for argument in arguments]
     place = words.index("--") if "--" in words else len(words)
     words[place:place] = ["--state-dir", str(home.state)]
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "jobping", *words],
+        [sys.executable, "-m", module, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,0 +1,30 @@
+"""`jobping run` with all its parts, but with seconds between two polls and two digests."""
+
+import argparse
+from pathlib import Path
+
+import attrs
+
+from jobping.core.schedule import DigestRules
+from jobping.daemon import run
+from jobping.settings import Overrides, RunOptions, load
+from jobping.sources.source import Pace
+
+PACE = Pace(per_hour=36_000.0, burst=5, poll_every_s=2.0)
+DIGEST_S = 3.0
+
+
+def main() -> None:
+    """Run until a signal."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--state-dir", type=Path)
+    options = parser.parse_args()
+    settings = load(Overrides(config=options.config, state_dir=options.state_dir))
+    sources = tuple(attrs.evolve(source, pace=PACE) for source in settings.sources)
+    quick = attrs.evolve(settings, sources=sources, digest=DigestRules(every_s=DIGEST_S))
+    raise SystemExit(run(quick, RunOptions()).code)
+
+
+if __name__ == "__main__":
+    main()
