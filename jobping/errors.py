@@ -79,9 +79,15 @@ class Denied(FetchError):
 
 
 class Unreached(enum.Enum):
-    """Why a site gave no usable answer; the failure classes of the breaker."""
+    """Why a site gave no usable answer; the failure classes of the breaker.
+
+    Attributes:
+        UNREACHABLE: There is no way to its address.
+        CONNECT: The connection was refused, or did not come about in time.
+    """
 
     DNS = "dns"
+    UNREACHABLE = "unreachable"
     CONNECT = "connect"
     TLS = "tls"
     TIMEOUT = "timeout"

@@ -34,6 +34,7 @@ from jobping.clock import Clock
 from jobping.core.board import StoredBoard
 from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Demoted, LadderRules, Restart, Tier
+from jobping.core.network import vendor_of
 from jobping.errors import DomainUnavailable, LeaseLost, StoreUnavailable
 from jobping.events import Emit
 from jobping.store.gates import Gates
@@ -216,7 +217,7 @@ class Degradation:
     async def _give_places(self) -> list[Place]:
         """Give every domain whose lease is held a place; return the new ones."""
         polled = self._keeper.held.keys() & self._sources.keys()
-        self.network.polled = len(polled)
+        self.network.polled = len(set(map(vendor_of, polled)))
         new = sorted(polled - self._places.keys())
         if not new:
             return []

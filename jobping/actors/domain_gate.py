@@ -47,7 +47,6 @@ from jobping.errors import (
     MalformedPage,
     Throttled,
     Unavailable,
-    Unreached,
 )
 from jobping.events import Emit
 from jobping.fetch import Exchange, Fetcher
@@ -417,7 +416,7 @@ async def _run_within(exchange: Exchange, url: str, seconds: float) -> Page | Re
         with trio.fail_after(seconds):
             return await exchange.run()
     except trio.TooSlowError:
-        raise Unavailable(url.partition("?")[0], Unreached.TIMEOUT) from None
+        raise Unavailable(url.partition("?")[0], exchange.lateness) from None
 
 
 @attrs.frozen(kw_only=True)

@@ -18,9 +18,9 @@ from jobping.core.outcome import Failed, Failure, Outcome
 from jobping.events import Emit
 
 WAITS_FOR: Final = "network"
-UNREACHING: Final = frozenset({Failure.DNS, Failure.CONNECT})
-"""No name is found, or no connection comes about: where names stay known or addresses are used, a
-network that is down shows as the latter."""
+UNREACHING: Final = frozenset({Failure.DNS, Failure.UNREACHABLE})
+"""No name is found, or there is no way to its address: where names stay known or addresses are
+used, a network that is down shows as the latter."""
 
 HINT: Final = "`jobping demo` shows everything without a network"
 
@@ -31,7 +31,7 @@ class NetworkGate:
 
     Attributes:
         rules: For a place with many domains; where fewer are polled, fewer have to fail.
-        polled: How many domains this daemon polls.
+        polled: How many vendors' domains this daemon polls.
     """
 
     clock: Clock

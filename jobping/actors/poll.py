@@ -507,6 +507,8 @@ def _unavailable(failure: Unavailable) -> str:
     match failure.failure:
         case Unreached.DNS:
             return "its name cannot be resolved"
+        case Unreached.UNREACHABLE:
+            return "there is no way to its address"
         case Unreached.CONNECT:
             return "nobody answers at its address"
         case Unreached.TLS:

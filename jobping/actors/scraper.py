@@ -53,7 +53,7 @@ DRAIN_S: Final = 10.0  # the request in flight at a stop, design/operations.md s
 EMPTY: Final = "empty"
 KEPT_S: Final = 15.0  # an idle connection is kept so long between two polls; our choice
 INDIVIDUAL_POSTINGS: Final = 20  # requests of one individual cycle, all boards together; our choice
-UNREACHING: Final = (Unreached.DNS, Unreached.CONNECT)  # as in `network_gate`
+UNREACHING: Final = (Unreached.DNS, Unreached.UNREACHABLE)  # as in `network_gate`
 REASONS: Final = 5  # the commonest reasons of rejection, in one log line
 
 BoardsOf = Callable[[Domain], Awaitable[Sequence[StoredBoard]]]

@@ -1,12 +1,14 @@
 """Is our own network down? Then nobody is asked, nobody is blamed, and one domain at a time probes.
 
-Pure. Name lookups that fail at several domains at once speak of us, not of the sites.
+Pure. Names that are not found and networks that cannot be reached, at domains of several vendors at
+once, speak of us and not of the sites. A refused connection is an answer of the site.
 """
 
 from typing import Final
 
 import attrs
 
+from jobping.core.addresses import split_domain
 from jobping.core.ids import Domain, Monotonic
 
 MOST_ATTEMPTS: Final = 512
@@ -21,7 +23,7 @@ class NetworkRules:
 
     Attributes:
         window_s: The attempts that are judged; one exactly that old is out.
-        domains: So many domains must have failed.
+        domains: Domains of so many vendors must have failed.
         share: More than this share of all attempts must have failed.
         probe_s: From the loss to the first probe; doubles with each failed one.
         longest_s: Longest time between two probes.
@@ -41,7 +43,7 @@ class NetworkRules:
 
 @attrs.frozen
 class Attempt:
-    """One attempt to reach a domain, and whether its name could not be looked up."""
+    """One attempt to reach a domain, and whether there was no name or no way to it."""
 
     at: Monotonic
     domain: Domain
@@ -72,7 +74,7 @@ class Network:
 
 @attrs.frozen
 class Lost:
-    """Our network went down; these domains could not be looked up."""
+    """Our network went down; there was no name or no way to these domains."""
 
     domains: tuple[Domain, ...]
 
@@ -114,7 +116,7 @@ def record(
     """Take the end of a request.
 
     Args:
-        is_lost: The domain's name could not be looked up; anything else shows a network.
+        is_lost: There was no name or no way to the domain; anything else shows a network.
     """
     if network.is_down:
         if not is_lost:
@@ -124,10 +126,23 @@ def record(
     attempts = (*kept, Attempt(now, domain, is_lost))[-MOST_ATTEMPTS:]
     lost = [attempt for attempt in attempts if attempt.is_lost]
     unreached = sorted({attempt.domain for attempt in lost})
-    if len(unreached) < rules.domains or len(lost) <= rules.share * len(attempts):
+    if len(set(map(vendor_of, unreached))) < rules.domains or len(lost) <= rules.share * len(
+        attempts
+    ):
         return attrs.evolve(network, attempts=attempts), None
     down = Network(probes=0, probe_at=Monotonic(now + rules.probe_s))
     return down, Lost(tuple(unreached))
+
+
+def vendor_of(domain: Domain) -> str:
+    """Return what the hosts of one vendor share: the end of their names, which is enough here.
+
+    Two labels, so that all of `co.uk` counts as one vendor; an address stands for itself.
+    """
+    host, _ = split_domain(domain)
+    labels = host.split(".")
+    is_name = len(labels) > 1 and not labels[-1].isdigit() and not host.startswith("[")
+    return ".".join(labels[-2:]) if is_name else domain
 
 
 def _probe_failed(network: Network, rules: NetworkRules, now: Monotonic) -> Network:

@@ -26,6 +26,7 @@ class Failure(enum.StrEnum):
     """The classes of failures."""
 
     DNS = "dns"
+    UNREACHABLE = "unreachable"
     CONNECT = "connect"
     TIMEOUT = "timeout"
     RESET = "reset"
@@ -143,6 +144,8 @@ def _unavailable(error: Unavailable, duration_s: float) -> Outcome:
     match error.failure:
         case Unreached.DNS:
             return Failed(Failure.DNS, duration_s)
+        case Unreached.UNREACHABLE:
+            return Failed(Failure.UNREACHABLE, duration_s)
         case Unreached.CONNECT:
             return Failed(Failure.CONNECT, duration_s)
         case Unreached.TLS:

@@ -1,7 +1,7 @@
 """What an answer, or the failure to get one, means: statuses and foreign errors -> ours."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -11,6 +11,7 @@ import httpx
 from jobping.core.addresses import Allowed, Refusal, Refused, judge_location
 from jobping.core.page import NOT_MODIFIED, PageRequest, Redirected
 from jobping.errors import Blocked, FetchError, MalformedPage, Throttled, Unavailable, Unreached
+from jobping.fetch.network import NO_WAY
 from jobping.fetch.transport import LOCATION
 from jobping.fetch.wire import HeadTooLong, Phase
 
@@ -72,7 +73,7 @@ def failure_of(error: BaseException, phase: Phase, url: str) -> Unavailable:
         case Phase.RESOLVE:
             failure = Unreached.DNS
         case Phase.CONNECT:
-            failure = Unreached.CONNECT
+            failure = Unreached.UNREACHABLE if _has_no_way(error) else Unreached.CONNECT
         case Phase.TLS:
             failure = Unreached.TLS if _is_tls(error) else Unreached.RESET
         case Phase.SEND | Phase.HEAD | Phase.BODY | Phase.DONE:
@@ -81,11 +82,30 @@ def failure_of(error: BaseException, phase: Phase, url: str) -> Unavailable:
     return Unavailable(shown(url), failure, message=f"{shown(url)}: {failure.value}: {error}")
 
 
+def failure_when_late(phase: Phase) -> Unreached:
+    """Return the class of a failure by a deadline of the caller."""
+    match phase:
+        case Phase.RESOLVE:
+            return Unreached.DNS
+        case Phase.CONNECT:
+            return Unreached.CONNECT
+        case Phase.TLS | Phase.SEND | Phase.HEAD | Phase.BODY | Phase.DONE:
+            return Unreached.TIMEOUT
+
+
 def _is_tls(error: BaseException) -> bool:
+    return any(isinstance(one, ssl.SSLError) for one in _chain(error))
+
+
+def _has_no_way(error: BaseException) -> bool:
+    return any(isinstance(one, OSError) and one.errno in NO_WAY for one in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, ssl.SSLError):
+    while seen is not None:
+        yield seen
         seen = seen.__cause__ or seen.__context__
-    return seen is not None
 
 
 def refusal_of(response: httpx.Response, target: Allowed) -> FetchError | MalformedPage:

@@ -15,11 +15,12 @@ from jobping.clock import Clock
 from jobping.core.addresses import Allowed, Network, Refusal, Refused, judge_url, parse_url
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.page import Page, PageRequest, Redirected
-from jobping.errors import Blocked, MalformedPage
+from jobping.errors import Blocked, MalformedPage, Unreached
 from jobping.events import Emit
 from jobping.fetch.answers import (
     FOREIGN,
     failure_of,
+    failure_when_late,
     headers_of,
     is_page,
     redirect_of,
@@ -173,6 +174,11 @@ class Exchange:
     def phase(self) -> Phase:
         """How far it came."""
         return self._wire.phase if self._wire is not None else Phase.RESOLVE
+
+    @property
+    def lateness(self) -> Unreached:
+        """What it means where a deadline ended it: which step did not come to its end."""
+        return failure_when_late(self.phase)
 
     @property
     def wire_bytes(self) -> int:

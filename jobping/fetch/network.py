@@ -4,6 +4,7 @@ Host header, SNI and the certificate check keep the name, since the URL is untou
 rebound between judgement and connect, on any hop.
 """
 
+import errno
 import ipaddress
 import socket
 import ssl
@@ -21,6 +22,8 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 RESOLVER_THREADS = 16
 """Our choice: a deadline frees the caller of getaddrinfo, not its thread."""
+NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+"""There is no way to an address, says connect(2); nobody there has answered."""
 MAX_ADDRESSES = 8
 """Our choice: how many addresses of one answer are tried."""
 STAGGER_SECONDS = 0.25
@@ -242,7 +245,7 @@ async def connect_first(addresses: Sequence[Address], port: int) -> trio.socket.
         The first socket that is connected; all others are closed.
 
     Raises:
-        OSError: None answered; the last reason.
+        OSError: None answered; the last reason, where one of them could be reached at all.
     """
     sockets: list[trio.socket.SocketType] = []
     won: list[trio.socket.SocketType] = []
@@ -276,5 +279,5 @@ async def connect_first(addresses: Sequence[Address], port: int) -> trio.socket.
             if candidate is not chosen:
                 candidate.close()
     if chosen is None:
-        raise errors[-1]
+        raise next((e for e in reversed(errors) if e.errno not in NO_WAY), errors[-1])
     return chosen

@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 import random
+from collections.abc import Sequence
 
 import attrs
 import pytest
@@ -20,7 +21,7 @@ from jobping.core.pace import PaceRules
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.core.quota import Quota, Span
 from jobping.core.retry import RetryRules
-from jobping.errors import MalformedPage, StoreUnavailable, Throttled, Unavailable
+from jobping.errors import MalformedPage, StoreUnavailable, Throttled, Unavailable, Unreached
 from tests.actors.rig import FAST, Rig, eventually
 from tests.doubles.asking import open_test_fetcher
 from tests.doubles.fault_server import (
@@ -271,6 +272,35 @@ async def test_cancel_after_a_byte_left_keeps_the_grant(rig: Rig) -> None:
             await server.wait_until(lambda: bool(server.requests))
         nursery.cancel_scope.cancel()
     assert (gate.view().in_flight, gate.view().daily_used) == (0, 1)
+
+
+async def test_lookup_that_hangs_is_a_failure_of_names(rig: Rig, clock: MockClock) -> None:
+    asked = trio.Event()
+
+    async def silent(_host: str, _port: int) -> Sequence[str]:
+        asked.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+    domain = Domain("silent.example")
+    async with open_test_fetcher(resolve=silent) as fetcher, trio.open_nursery() as nursery:
+        rig.fetcher = fetcher
+        gate = await rig.loaded_gate(domain)
+        failures: list[Unavailable] = []
+
+        async def give_up() -> None:
+            try:
+                await gate.ask(
+                    PageRequest(url=f"http://{domain}/"), body_of, hosts=frozenset({domain})
+                )
+            except Unavailable as error:
+                failures.append(error)
+
+        nursery.start_soon(give_up)
+        await eventually(asked.is_set)
+        clock.jump(30)
+        await eventually(lambda: bool(failures))
+    assert [error.failure for error in failures] == [Unreached.DNS]
 
 
 async def test_hanging_site_is_given_up_after_half_a_minute(rig: Rig, clock: MockClock) -> None:

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.messages import BoardPolled
-from jobping.actors.network_gate import NetworkGate
+from jobping.actors.network_gate import UNREACHING, NetworkGate
 from jobping.clock import Clock
 from jobping.core.breaker import Phase
 from jobping.core.ids import Domain
@@ -232,13 +232,14 @@ async def test_as_many_domains_must_fail_as_there_are_up_to_three(
     gate = NetworkGate(clock=Clock(), emit=Events(), polled=polled)
     for number in range(1, needed + 1):
         assert not gate.is_down
-        gate.record(Domain(f"site-{number}.example"), Failed(Failure.CONNECT, 0.1))
+        gate.record(Domain(f"site-{number}.example"), Failed(Failure.UNREACHABLE, 0.1))
     assert gate.is_down
     await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize(
-    "outcome", [Ok(0.1), Failed(Failure.SERVER, 0.1), Failed(Failure.TLS, 0.1)]
+    "outcome",
+    [Ok(0.1), *(Failed(failure, 0.1) for failure in Failure if failure not in UNREACHING)],
 )
 async def test_whatever_reached_a_site_shows_a_network(
     autojump_clock: MockClock, outcome: Ok | Failed

@@ -33,6 +33,7 @@ def throttled(status: int, *fields: str) -> Throttled:
     ("error", "expected"),
     [
         (Unavailable(URL, Unreached.DNS), Failed(Failure.DNS, 0.5)),
+        (Unavailable(URL, Unreached.UNREACHABLE), Failed(Failure.UNREACHABLE, 0.5)),
         (Unavailable(URL, Unreached.CONNECT), Failed(Failure.CONNECT, 0.5)),
         (Unavailable(URL, Unreached.TLS), Failed(Failure.TLS, 0.5)),
         (Unavailable(URL, Unreached.TIMEOUT), Failed(Failure.TIMEOUT, 0.5)),

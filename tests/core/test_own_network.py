@@ -3,11 +3,21 @@
 import itertools
 
 import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobping.core.ids import Domain, Monotonic
-from jobping.core.network import Lost, Network, NetworkRules, Regained, admit, give_back, record
+from jobping.core.network import (
+    Lost,
+    Network,
+    NetworkRules,
+    Regained,
+    admit,
+    give_back,
+    record,
+    vendor_of,
+)
 
 RULES = NetworkRules()
 A, B, C, D = (Domain(f"{letter}.example") for letter in "abcd")
@@ -32,6 +42,31 @@ def test_two_domains_that_cannot_be_looked_up_are_their_own_fault() -> None:
         network, change = record(network, RULES, at(number), domain, is_lost=True)
         assert change is None
     assert admit(network, RULES, at(20))[1] is None
+
+
+def test_three_hosts_of_one_vendor_are_its_own_fault() -> None:
+    network = Network()
+    for number in range(9):
+        domain = Domain(f"company-{number}.jobs.vendor.example")
+        network, change = record(network, RULES, at(number), domain, is_lost=True)
+        assert change is None
+    network, _ = record(network, RULES, at(10), Domain("a.test"), is_lost=True)
+    network, change = record(network, RULES, at(10), Domain("b.test"), is_lost=True)
+    assert isinstance(change, Lost)
+
+
+@pytest.mark.parametrize(
+    ("domain", "vendor"),
+    [
+        ("acme.jobs.vendor.example", "vendor.example"),
+        ("vendor.example:8080", "vendor.example"),
+        ("localhost:1", "localhost:1"),
+        ("127.0.0.1:1", "127.0.0.1:1"),
+        ("[::1]:1", "[::1]:1"),
+    ],
+)
+def test_hosts_of_a_vendor_share_the_end_of_their_names(domain: str, vendor: str) -> None:
+    assert vendor_of(Domain(domain)) == vendor
 
 
 def test_three_domains_are_no_evidence_while_half_of_all_attempts_succeed() -> None:

@@ -31,26 +31,21 @@ def closed_ports(count: int) -> Iterator[list[int]]:
         yield ports
 
 
-@contextmanager
-def offline(home: Home) -> Iterator[Path]:
-    """Write a configuration whose sites nobody answers for."""
-    with closed_ports(len(PATHS)) as ports:
-        servers = {
-            name: f"http://127.0.0.1:{port}" for name, port in zip(PATHS, ports, strict=True)
-        }
-        yield home.write("offline.toml", config(servers))
+def offline(home: Home) -> Path:
+    """Write a configuration whose sites there is no way to: the broadcast address of loopback."""
+    servers = {name: f"http://127.255.255.255:{port}" for port, name in enumerate(PATHS, 2001)}
+    return home.write("offline.toml", config(servers))
 
 
 async def test_daemon_becomes_ready_and_says_one_line_when_nothing_can_be_reached(
     home: Home,
 ) -> None:
-    with offline(home) as file:
-        async with jobping("run", "--config", file, home=home) as daemon:
-            await daemon.wait_for("daemon.became_ready")
-            await daemon.wait_for("network.lost")
-            await daemon.wait_for("scraper.polled", count=NEEDED)
-            await daemon.wait_for("cycle.completed")
-            ended = await daemon.end_by(SIGTERM)
+    async with jobping("run", "--config", offline(home), home=home) as daemon:
+        await daemon.wait_for("daemon.became_ready")
+        await daemon.wait_for("network.lost")
+        await daemon.wait_for("scraper.polled", count=NEEDED)
+        await daemon.wait_for("cycle.completed")
+        ended = await daemon.end_by(SIGTERM)
     assert ended.code == 0, ended
     assert ended.took_s < SOON_S
     [lost] = ended.lines("network.lost")
@@ -59,7 +54,7 @@ async def test_daemon_becomes_ready_and_says_one_line_when_nothing_can_be_reache
     assert len(lost["domains"]) == NEEDED
     for line in ended.lines("scraper.polled"):
         assert line["level"] == "warning"
-        assert line["fault"] in ("connect", None)  # None: the stop ended its wait
+        assert line["fault"] in ("unreachable", None)  # None: the stop ended its wait
     assert ended.lines("breaker.opened") == ended.lines("tier.demoted") == []
     assert home.processes() == []
 
@@ -67,15 +62,26 @@ async def test_daemon_becomes_ready_and_says_one_line_when_nothing_can_be_reache
 async def test_single_run_ends_soon_and_names_its_boards_when_nothing_can_be_reached(
     home: Home,
 ) -> None:
-    with offline(home) as file:
-        began = time.monotonic()
-        ended = await run("run", "--once", "--config", file, home=home)
+    began = time.monotonic()
+    ended = await run("run", "--once", "--config", offline(home), home=home)
     assert time.monotonic() - began < 60.0
     assert len(ended.lines("network.lost")) == 1
     [completed] = ended.lines("cycle.completed")
-    assert set(completed["failed"].values()) == {"connect"}
+    assert set(completed["failed"].values()) == {"unreachable"}
     assert len(completed["failed"]) + len(completed["waiting"]) >= len(PATHS)
     assert completed["polled"] == 0
+
+
+async def test_sites_that_refuse_all_at_once_are_blamed_and_not_our_network(home: Home) -> None:
+    with closed_ports(len(PATHS)) as ports:
+        servers = {
+            name: f"http://127.0.0.1:{port}" for name, port in zip(PATHS, ports, strict=True)
+        }
+        file = home.write("refused.toml", config(servers))
+        ended = await run("run", "--once", "--config", file, home=home)
+    assert ended.lines("network.lost") == []
+    [completed] = ended.lines("cycle.completed")
+    assert list(completed["failed"].values()) == ["connect"] * len(PATHS)
 
 
 WRONG = """

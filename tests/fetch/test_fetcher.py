@@ -308,6 +308,7 @@ async def test_exchange_tells_sent_and_phase_when_it_is_cancelled() -> None:
                     await exchange.run()
             assert scope.cancelled_caught
             assert (exchange.sent_at is not None, exchange.phase) == (True, phase)
+            assert exchange.lateness is Unreached.TIMEOUT
         assert fetcher.statistics().open == 0
 
 

@@ -148,6 +148,7 @@ async def test_network_leaves_a_silent_resolver_at_the_deadline() -> None:
                 await exchange.run()
     assert scope.cancelled_caught
     assert exchange.sent_at is None
+    assert exchange.lateness is Unreached.DNS
 
 
 async def test_guard_tries_only_the_first_addresses_of_a_long_answer() -> None:
@@ -173,6 +174,18 @@ async def test_network_calls_a_refused_connect_a_connect_failure() -> None:
     assert isinstance(error, Unavailable)
     assert error.failure is Unreached.CONNECT
     assert (statistics.open, statistics.requests) == (0, 0)
+
+
+async def test_network_tells_an_address_without_a_way_from_one_that_refuses() -> None:
+    nowhere = ipaddress.ip_address("127.255.255.255")  # broadcast: connect(2) finds no way
+    async with open_test_fetcher() as fetcher:
+        error = await error_of(fetcher, f"http://{nowhere}:9/")
+    assert isinstance(error, Unavailable)
+    assert error.failure is Unreached.UNREACHABLE
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        await connect_first([ipaddress.ip_address("127.0.0.1"), nowhere], port)
 
 
 async def test_connect_first_goes_on_to_the_next_address_when_one_fails() -> None:
