@@ -90,7 +90,7 @@ EVENTS: tuple[EventType, ...] = (
            "The daemon as a whole fares better or worse; an error while a part of it hangs."),
     # polls
     _event("scraper.polled", "info",
-           "domain source board tier outcome fault why duration_s limiter_wait_s pages"
+           "domain source board tier outcome fault why duration_s limiter_wait_s wait_s pages"
            " unchanged_pages bytes seen new changed unchanged duplicate rejected news gone",
            "One poll of one board, complete; a warning when it brought less than it should."),
     _event("scraper.crashed", "warning", "domain board_id",
@@ -135,6 +135,8 @@ EVENTS: tuple[EventType, ...] = (
            "What was stored of a site's pace cannot be read; it starts anew."),
     _event("limiter.throttled", "warning", "domain retry_after_s clamped refusals",
            "The site told us to wait; all its boards do."),
+    _event("limiter.violated", "error", "domain rule by_s",
+           "A request left earlier than promised (`rule`: rate, min_gap, blocked): a bug of ours."),
     _event("limiter.blocked", "info", "domain until_s",
            "The site said that nothing is left for so long; no request goes before."),
     _event("limiter.exhausted", "info", "domain span until_s",

@@ -21,9 +21,10 @@ from jobping.actors.network_gate import WAITS_FOR, NetworkGate
 from jobping.actors.shared_pace import SharedPace, turns
 from jobping.actors.work import Work
 from jobping.clock import Clock
-from jobping.core import gate, gate_text
+from jobping.core import envelope, gate, gate_text
 from jobping.core.addresses import domain_of
 from jobping.core.breaker import Phase
+from jobping.core.envelope import Envelope
 from jobping.core.gate_state import (
     Admit,
     GateRules,
@@ -58,6 +59,8 @@ EXCHANGE_WITHIN_S: Final = 30.0  # design/gate.md section 9
 ROBOTS_WITHIN_S: Final = 10.0  # most that a robots.txt delays the poll behind it; our choice
 RETRY_WITHIN_S: Final = 30.0  # after it the board is due again in minutes anyhow; our choice
 HELD: Final = "held"
+SHORTEST_WAIT_S: Final = 0.001  # what is less is no wait, but the way through the loop
+SHARED: Final = "shared"  # what a wait for the paces that domains share is called
 SAVE_WITHIN_S: Final = 2.0  # what the site asked for is stored, also while a stop cuts the poll off
 
 
@@ -82,7 +85,7 @@ class DomainGate:
         lease: Under which it sends.
         network: Our own network, the same for all domains.
         shared: Paces that this domain shares with others, in the order in which all ask them.
-        waited_s: Seconds spent waiting for a turn since `take_waited` was last asked.
+        waits: Seconds spent waiting for turns since `take_waits` was last asked, by reason.
         is_waiting: A request waits for its turn now.
     """
 
@@ -98,10 +101,11 @@ class DomainGate:
     work: Work
     network: NetworkGate
     shared: tuple[SharedPace, ...] = ()
-    waited_s: float = attrs.field(default=0.0, init=False)
+    waits: dict[str, float] = attrs.field(factory=dict, init=False)
     is_waiting: bool = attrs.field(default=False, init=False)
     _state: GateState = attrs.field(init=False)
     _saving: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+    _seen: Envelope = attrs.field(factory=Envelope, init=False)
     _planned: int = attrs.field(default=0, init=False)
 
     def view(self) -> GateView:
@@ -233,13 +237,13 @@ class DomainGate:
         """Send the request once, with its own grant and permit."""
         while True:
             await self.work.begin()
-            began = self.clock.monotonic()
             self.is_waiting = True
             await self._wait_for_turn()
+            began = self.clock.monotonic()
             async with AsyncExitStack() as place:
                 async with turns(self.shared, self.work):
                     self.is_waiting = False
-                    self.waited_s += self.clock.monotonic() - began
+                    self._note_wait(SHARED, began)
                     exchange = await place.enter_async_context(
                         self.fetcher.exchange(sent.request, hosts=sent.hosts)
                     )
@@ -258,10 +262,11 @@ class DomainGate:
                     if held_until is None:
                         return
                     await self.network.wait(self.work, held_until)
+                    self._note_wait(WAITS_FOR, now)
                     continue
-                case Wait(until=until):
+                case Wait(until=until, reason=reason):
                     pass
-                case Refuse(reason=Reason.BREAKER):
+                case Refuse(reason=Reason.BREAKER as reason):
                     until = Monotonic(math.inf)  # an operator holds it, and wakes us
                 case Refuse(reason=reason):
                     raise ValueError(f"{self.domain}: the gate refuses for good: {reason}")
@@ -269,6 +274,12 @@ class DomainGate:
                     assert_never(decision)
             self._keep(state, decision.transitions)
             await self.work.wait_until(until)
+            self._note_wait(reason.value, now)
+
+    def _note_wait(self, reason: str, began: Monotonic) -> None:
+        waited_s = self.clock.monotonic() - began
+        if waited_s >= SHORTEST_WAIT_S:
+            self.waits[reason] = self.waits.get(reason, 0.0) + waited_s
 
     def _admit(self, asked: "_Asked", attempt: int) -> "_Sending | None":
         now, utcnow = self.clock.monotonic(), self.clock.utcnow()
@@ -342,6 +353,8 @@ class DomainGate:
     ) -> bool:
         """End the permit exactly once, without awaiting; say whether the row must follow now."""
         was_sent = sent_at is not None
+        if sent_at is not None:
+            self._check_promise(sending, sent_at)
         if was_sent or not isinstance(outcome, Neutral):
             self.network.record(self.domain, outcome)
         elif sending.is_probe:
@@ -369,6 +382,19 @@ class DomainGate:
         self._keep(state, transitions)
         return bool(transitions)
 
+    def _check_promise(self, sending: "_Sending", sent_at: Monotonic) -> None:
+        """Say so where a request left too early: that is a bug of ours."""
+        self._seen, violated = envelope.leave(
+            self._seen,
+            self.rules.limiter,
+            self._state.limiter,
+            sent_at,
+            rate=self.rules.pace.max_rate,
+            cost=sending.permit.grant.cost,
+        )
+        if violated is not None:
+            self.emit(violated.event, domain=self.domain, **attrs.asdict(violated))
+
     def _keep(self, state: GateState, transitions: Transitions) -> None:
         self._state = state
         for transition in transitions:
@@ -384,10 +410,10 @@ class DomainGate:
         """Close the domain's connection; nothing is due soon."""
         await self.fetcher.rest(self.domain)
 
-    def take_waited(self) -> float:
-        """Return the seconds waited for turns since the last call."""
-        waited_s, self.waited_s = self.waited_s, 0.0
-        return waited_s
+    def take_waits(self) -> dict[str, float]:
+        """Return the seconds waited for turns since the last call, by what was waited for."""
+        waits, self.waits = self.waits, {}
+        return waits
 
 
 def turn_of(view: GateView) -> tuple[float | None, str | None]:

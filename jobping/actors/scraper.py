@@ -474,7 +474,7 @@ class Scraper:
             )
 
     def _report(self, poll: Poll, judgement: Judgement, duration_s: float) -> None:
-        tally, board = poll.tally, poll.row.board
+        tally, board, waits = poll.tally, poll.row.board, self.gate.take_waits()
         is_well = judgement.health is Health.GOOD or judgement.outcome == IDLE
         self.gate.emit(
             "scraper.polled",
@@ -487,7 +487,8 @@ class Scraper:
             fault=judgement.fault,
             why=judgement.why,
             duration_s=duration_s,
-            limiter_wait_s=self.gate.take_waited(),
+            limiter_wait_s=sum(waits.values()),
+            wait_s=waits,
             pages=tally.pages,
             unchanged_pages=tally.unchanged_pages,
             bytes=tally.bytes,

@@ -746,3 +746,5 @@ async def test_requests_of_all_boards_of_a_domain_keep_one_pace(rig: Rig, clock:
     waits = [fields["limiter_wait_s"] for fields in rig.said("scraper.polled")]
     assert waits[0] == pytest.approx(0, abs=1)
     assert all(9 <= wait <= 14 for wait in waits[1:])  # intervals are lengthened by up to 30 %
+    reasons = [fields["wait_s"] for fields in rig.said("scraper.polled")]
+    assert reasons[1:] == [{"rate": wait} for wait in waits[1:]]
