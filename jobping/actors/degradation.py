@@ -32,12 +32,13 @@ from jobping.actors.network_gate import NetworkGate
 from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
 from jobping.core.board import StoredBoard
+from jobping.core.gate_text import ladder_of
 from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Demoted, LadderRules, Restart, Tier
 from jobping.core.network import vendor_of
 from jobping.errors import DomainUnavailable, LeaseLost, StoreUnavailable
 from jobping.events import Emit
-from jobping.store.gates import Gates
+from jobping.store.gates import Gates, SavedGate
 from jobping.store.leases import Leases
 from supervisors import (
     Abandon,
@@ -221,19 +222,13 @@ class Degradation:
         new = sorted(polled - self._places.keys())
         if not new:
             return []
-        tiers = {domain: Tier(saved.tier) for domain, saved in await self.gates.all()}
+        gates = dict(await self.gates.all())
         found = [
             Place(
                 domain=domain,
                 sources=self._sources[domain],
                 lease=self._keeper.held[domain],
-                ladder=DomainLadder.at(
-                    tiers.get(domain, self.rules.tiers[0]),
-                    domain=domain,
-                    rules=self._rules_of(self._sources[domain]),
-                    clock=self.clock,
-                    emit=self.emit,
-                ),
+                ladder=self._ladder_of(domain, gates.get(domain)),
                 mailbox=Mailbox(ASKS),
             )
             for domain in new
@@ -241,6 +236,18 @@ class Degradation:
         ]
         self._places.update({place.domain: place for place in found})
         return found
+
+    def _ladder_of(self, domain: Domain, saved: SavedGate | None) -> DomainLadder:
+        made = DomainLadder.at(
+            Tier(saved.tier) if saved else self.rules.tiers[0],
+            domain=domain,
+            rules=self._rules_of(self._sources[domain]),
+            clock=self.clock,
+            emit=self.emit,
+        )
+        if saved is not None and made.tier == saved.tier:
+            made.load(ladder_of(saved.state), saved.elapsed_s)
+        return made
 
     def _rules_of(self, sources: frozenset[SourceName]) -> LadderRules:
         """Return the rules of a domain: its sources say which tiers there are."""

@@ -156,7 +156,8 @@ class DomainGate:
             LeaseLost: The domain has another owner by now.
         """
         async with self._saving:
-            state = gate_text.save(self._state, self.rules, self.clock.monotonic())
+            now = self.clock.monotonic()
+            state = gate_text.save(self._state, self.rules, now, self.ladder.save())
             await self.gates.save(self.lease.fence, state, self.ladder.tier.value)
 
     async def obey(self, order: Order) -> str | None:

@@ -1,7 +1,11 @@
 """The ladder of one domain. It outlives the domain's actor, so that no restart forgets it.
 
-Degradation makes it and judges ends by it; the actor in charge feeds it results.
+Degradation makes it and judges ends by it; the actor in charge feeds it results. What a restart of
+the daemon must not forget stands beside the gate's state in the domain's row.
 """
+
+import contextlib
+from collections.abc import Mapping
 
 import attrs
 
@@ -38,10 +42,27 @@ class DomainLadder:
         state = ladder.at_tier(rules, tier, clock.monotonic())
         return cls(domain=domain, rules=rules, clock=clock, emit=emit, state=state)
 
+    def load(self, saved: Mapping[str, float | None], elapsed_s: float) -> None:
+        """Live on from what `save` returned so many seconds ago; nonsense changes nothing."""
+        now = self.clock.monotonic()
+        with contextlib.suppress(ValueError, TypeError):
+            self._state = ladder.load(saved, self.rules, self.tier, now, elapsed_s)
+            self.cycle_at = now - elapsed_s + (saved.get("cycle_s") or 0.0)
+
+    def save(self) -> dict[str, float | None]:
+        """Return what the domain's row keeps of it."""
+        now = self.clock.monotonic()
+        return ladder.save(self._state, now) | {"cycle_s": self.cycle_at - now}
+
     @property
     def tier(self) -> Tier:
         """The tier on which the domain stands."""
         return self._state.tier
+
+    @property
+    def bad(self) -> int:
+        """Bad cycles in a row."""
+        return self._state.bad
 
     @property
     def above(self) -> Tier:

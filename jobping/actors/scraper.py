@@ -219,7 +219,7 @@ class Scraper:
             else:
                 if good is not None:
                     if good or not self.gate.network.is_down:
-                        self.ladder.note_cycle(good=good)
+                        await self._note_cycle(good=good)
                     good = None
                 if self._next_at - self.parts.clock.monotonic() > KEPT_S:
                     await self.gate.rest()
@@ -233,6 +233,13 @@ class Scraper:
         rows = await self._boards()
         if rows:
             await self._poll(min(rows, key=_due_since), page_cap=1)
+
+    async def _note_cycle(self, *, good: bool) -> None:
+        """Let the ladder know how a cycle went, and the row what the ladder made of it."""
+        before = self.ladder.bad
+        self.ladder.note_cycle(good=good)
+        if self.ladder.bad != before and not self.ladder.must_leave:
+            await self.gate.save()
 
     def _leave_if_demoted(self) -> None:
         if self.ladder.must_leave:
@@ -278,7 +285,7 @@ class Scraper:
                 break
         is_ours = not good and self.gate.network.is_down
         if good is not None and not is_ours and not self.ladder.must_leave:
-            self.ladder.note_cycle(good=good)
+            await self._note_cycle(good=good)
         await self.gate.rest()
         return frozenset(polled)
 
@@ -306,12 +313,17 @@ class Scraper:
     async def _look_for_recovery(self) -> None:
         """Make single trials of the tier above, board after board, until enough were good."""
         await self.parts.backfill.offer(await self._boards())
-        await self._say_unpolled()
-        while True:
+        unsaid = True
+        while self.ladder.tier is Tier.BACKFILL:
             await self.work.begin()
-            while (trial_at := self.ladder.trial_at) > self.parts.clock.monotonic():
-                await self.work.wait_until(trial_at)
-            if self.ladder.tier is not Tier.BACKFILL or await self._try_above():
+            turn_at, _ = self.gate.turn()
+            now = self.parts.clock.monotonic()
+            if unsaid and (turn_at is None or max(turn_at, self.ladder.trial_at) > now):
+                await self._say_unpolled()  # a trial that can be made at once comes first
+                unsaid = False
+            if self.ladder.trial_at > now:
+                await self.work.wait_until(self.ladder.trial_at)
+            elif await self._try_above():
                 return
 
     async def _say_unpolled(self, *, but: frozenset[BoardId] = frozenset()) -> None:
@@ -332,7 +344,10 @@ class Scraper:
         if self.gate.network.is_down:
             return False  # it says nothing of the site
         self.gate.emit("tier.probed", domain=self.domain, good=good)
-        return self.ladder.note_trial(good=good) is not None
+        is_promoted = self.ladder.note_trial(good=good) is not None
+        if not is_promoted:
+            await self.gate.save()
+        return is_promoted
 
     async def _trial(self, row: StoredBoard) -> Health:
         """Ask one thing; where the individual route has nothing to ask, the reliable one has."""

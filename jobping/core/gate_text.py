@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -21,8 +22,17 @@ FORMAT: Final = 2
 """Format 1 had one quota, the day's, and neither a learned pace nor a retry budget."""
 
 
-def save(state: GateState, rules: GateRules, now: Monotonic) -> str:
-    """Return the state as JSON text whose moments are relative to now, in nanoseconds."""
+def save(
+    state: GateState,
+    rules: GateRules,
+    now: Monotonic,
+    ladder: Mapping[str, float | None] | None = None,
+) -> str:
+    """Return the state as JSON text whose moments are relative to now, in nanoseconds.
+
+    Args:
+        ladder: What the domain's ladder wants kept beside it; see `ladder_of`.
+    """
     held = limiter.shift(state.limiter, -to_ns(now))
     judged = breaker.shift(state.breaker, -to_ns(now))
     learned = pace.shift(state.pace, -to_ns(now))
@@ -40,8 +50,18 @@ def save(state: GateState, rules: GateRules, now: Monotonic) -> str:
             },
             "budget": _plain(state.budget),
             "succeeded": state.succeeded,
+            "ladder": dict(ladder or {}),
         }
     )
+
+
+def ladder_of(text: str) -> Mapping[str, float | None]:
+    """Return what was kept of the ladder; nothing where nothing was, or it is no mapping."""
+    try:
+        kept = json.loads(text)["ladder"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
 
 
 def _plain(record: attrs.AttrsInstance) -> dict[str, object]:

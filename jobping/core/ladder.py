@@ -5,6 +5,7 @@ trials; the last tier has nowhere to fall. Which tiers exist is a rule.
 """
 
 import enum
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -131,6 +132,55 @@ def at_tier(rules: LadderRules, tier: Tier, now: Monotonic) -> Ladder:
     first = known is rules.tiers[0]
     trial_at = None if first else Monotonic(now + rules.cooldown_s)
     return Ladder(tier=known, cooldown_s=rules.cooldown_s, trial_at=trial_at)
+
+
+def save(ladder: Ladder, now: Monotonic) -> dict[str, float | None]:
+    """Return what a restart must not forget; moments in seconds from now."""
+    return {
+        "bad": ladder.bad,
+        "good": ladder.good,
+        "cooldown_s": ladder.cooldown_s,
+        "promoted_s": None if ladder.promoted_at is None else ladder.promoted_at - now,
+        "trial_s": None if ladder.trial_at is None else ladder.trial_at - now,
+    }
+
+
+def load(
+    saved: Mapping[str, float | None],
+    rules: LadderRules,
+    tier: Tier,
+    now: Monotonic,
+    elapsed_s: float,
+) -> Ladder:
+    """Live on from a saved ladder; as `at_tier` where nothing was saved or the tier is no more.
+
+    Args:
+        saved: What `save` made, or nothing.
+        elapsed_s: Seconds since then.
+
+    Raises:
+        ValueError: It is no saved ladder.
+    """
+    ladder = at_tier(rules, tier, now)
+    if not saved or ladder.tier is not tier:
+        return ladder
+
+    def moment(name: str) -> Monotonic | None:
+        from_then_s = saved[name]
+        return None if from_then_s is None else Monotonic(now - elapsed_s + from_then_s)
+
+    try:
+        trial_at = ladder.trial_at and (moment("trial_s") or ladder.trial_at)
+        return attrs.evolve(
+            ladder,
+            bad=int(saved["bad"] or 0),
+            good=int(saved["good"] or 0),
+            cooldown_s=min(rules.longest_s, float(saved["cooldown_s"] or 0.0)),
+            promoted_at=moment("promoted_s"),
+            trial_at=None if trial_at is None else min(trial_at, Monotonic(now + rules.longest_s)),
+        )
+    except (KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"saved ladder: {error!r}") from error
 
 
 def on_cycle(

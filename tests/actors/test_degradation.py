@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -328,6 +329,22 @@ async def test_domain_begins_on_the_tier_that_its_row_says(autojump_clock: MockC
     stage = Stage(rows=[board(1, SITE), board(2, OTHER)])
     async with degrading(stage.active_boards, stage.make_actor, gates=gates) as (box, _):
         assert await read(box) == {SITE: Tier.RELIABLE, OTHER: Tier.BACKFILL}
+
+
+async def test_cooldown_and_cycle_go_on_where_the_row_says_they_stood(
+    autojump_clock: MockClock,
+) -> None:
+    kept = {"bad": 2, "good": 0, "cooldown_s": 900.0, "promoted_s": None}
+    text = json.dumps({"ladder": {**kept, "trial_s": 70.0, "cycle_s": 3_000.0}})
+    saved = SavedGate(state=text, tier="backfill", elapsed_s=10.0)
+    gates = Gates(database=Rows(((OTHER, saved), (SITE, attrs.evolve(saved, state="{}")))))  # type: ignore[arg-type]  # a double
+    stage = Stage(rows=[board(1, SITE), board(2, OTHER)])
+    now = trio.current_time()
+    async with degrading(stage.active_boards, stage.make_actor, gates=gates):
+        kept_on, anew = stage.places[OTHER].ladder, stage.places[SITE].ladder
+        assert (kept_on.bad, kept_on.trial_at, kept_on.cycle_at) == (2, now + 60, now + 2_990)
+        assert (anew.bad, anew.trial_at) == (0, now + RULES.cooldown_s)
+        assert anew.cycle_at <= now
 
 
 async def test_unavailable_domain_goes_down_a_tier_and_up_again(autojump_clock: MockClock) -> None:

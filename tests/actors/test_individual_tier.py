@@ -11,6 +11,8 @@ from trio.testing import MockClock
 from jobping.actors.messages import ObeyOrder
 from jobping.actors.scraper import INDIVIDUAL_POSTINGS
 from jobping.core.board import StoredBoard
+from jobping.core.gate import ladder_of
+from jobping.core.ids import Domain
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.order import Order
 from jobping.core.posting import PostingDraft
@@ -199,6 +201,35 @@ async def test_restart_of_the_actor_does_not_hasten_the_next_cycle(rig: Rig) -> 
                 await trio.sleep(0.05)
                 assert actor.polled == [polled(row, ok=fault is None, fault=fault)]
         assert asked(server) == ["acme/jobs/1", "acme/departments"]
+
+
+async def test_restart_of_the_daemon_does_not_hasten_the_next_cycle(rig: Rig) -> None:
+    async with open_fault_server({}) as server:
+        source = at(GREENHOUSE, server)
+        await stored(rig, server, source, {"acme": [1]})
+        for _ in range(2):
+            ladder = rig.ladder(server.domain, Tier.INDIVIDUAL, PATIENT)
+            saved = await rig.stores.gates.load(Domain(server.domain))
+            assert saved is not None
+            ladder.load(ladder_of(saved.state), saved.elapsed_s)
+            async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+                await actor.wait_polled(1)
+                await trio.sleep(0.05)
+        assert asked(server) == ["acme/jobs/1", "acme/departments"]
+
+
+async def test_trial_that_is_due_comes_before_the_word_that_nothing_is_polled(rig: Rig) -> None:
+    """A run of one cycle ends at that word, and would never find that the site is well again."""
+    async with open_fault_server({}) as server:
+        source = at(GREENHOUSE, server)
+        [row] = (await stored(rig, server, source, {"acme": [1]})).values()
+        server.behaviours["/v1/boards/acme/jobs"] = respond(greenhouse(1))
+        ladder = rig.ladder(server.domain, Tier.BACKFILL, attrs.evolve(QUICK, up=3))
+        ladder.probe_now()
+        async with scraping(rig, server.domain, source, ladder=ladder) as actor:
+            await eventually(lambda: bool(actor.ends))
+        assert actor.polled[0] == polled(row, ok=True)
+    assert ladder.tier is Tier.INDIVIDUAL
 
 
 async def test_posting_that_is_gone_is_counted_and_stays_open(rig: Rig) -> None:

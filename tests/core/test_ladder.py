@@ -1,3 +1,6 @@
+import json
+
+import attrs
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -47,6 +50,38 @@ def test_the_third_bad_cycle_in_a_row_demotes_one_tier() -> None:
         cooldown_s=900,
     )
     assert (state.tier, state.bad) == (Tier.INDIVIDUAL, 0)
+
+
+def test_saved_ladder_lives_on_as_if_there_had_been_no_restart() -> None:
+    state = attrs.evolve(demoted(THREE, now=100.0), bad=2, good=1, cooldown_s=1_800.0)
+    state = attrs.evolve(state, promoted_at=at(40))
+    saved = json.loads(json.dumps(ladder.save(state, at(500))))
+    later = ladder.load(saved, THREE, state.tier, at(7_000), 60.0)
+    gone = 7_000 - 560
+    assert later == attrs.evolve(state, promoted_at=at(40 + gone), trial_at=at(1_000 + gone))
+
+
+def test_ladder_of_another_tier_or_without_anything_saved_begins_anew() -> None:
+    saved = ladder.save(demoted(THREE), at(0))
+    assert ladder.load(saved, TWO, Tier.INDIVIDUAL, at(5), 0.0) == ladder.at_tier(
+        TWO, Tier.BACKFILL, at(5)
+    )
+    assert ladder.load({}, TWO, Tier.BACKFILL, at(5), 0.0) == ladder.at_tier(
+        TWO, Tier.BACKFILL, at(5)
+    )
+
+
+@pytest.mark.parametrize("saved", [{"bad": 1}, {"bad": "x"}, {"bad": float("inf")}])
+def test_nonsense_is_no_saved_ladder(saved: dict[str, float | None]) -> None:
+    whole = ladder.save(demoted(TWO), at(0))
+    broken = whole | saved if len(saved) == 1 and saved["bad"] != 1 else saved
+    with pytest.raises(ValueError, match=r"saved ladder|invalid literal"):
+        ladder.load(broken, TWO, Tier.BACKFILL, at(5), 0.0)
+
+
+def test_first_tier_has_no_trial_whatever_was_saved() -> None:
+    saved = ladder.save(demoted(TWO), at(0))
+    assert ladder.load(saved, TWO, Tier.RELIABLE, at(5), 0.0).trial_at is None
 
 
 def test_a_trial_is_due_after_the_cooldown_and_three_good_ones_promote() -> None:
