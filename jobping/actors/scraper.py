@@ -238,7 +238,7 @@ class Scraper:
         """Let the ladder know how a cycle went, and the row what the ladder made of it."""
         before = self.ladder.bad
         self.ladder.note_cycle(good=good)
-        if self.ladder.bad != before and not self.ladder.must_leave:
+        if self.ladder.bad != before or self.ladder.must_leave:
             await self.gate.save()
 
     def _leave_if_demoted(self) -> None:
@@ -344,10 +344,9 @@ class Scraper:
         if self.gate.network.is_down:
             return False  # it says nothing of the site
         self.gate.emit("tier.probed", domain=self.domain, good=good)
-        is_promoted = self.ladder.note_trial(good=good) is not None
-        if not is_promoted:
-            await self.gate.save()
-        return is_promoted
+        promoted = self.ladder.note_trial(good=good)
+        await self.gate.save()
+        return promoted is not None
 
     async def _trial(self, row: StoredBoard) -> Health:
         """Ask one thing; where the individual route has nothing to ask, the reliable one has."""

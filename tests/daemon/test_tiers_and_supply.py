@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from signal import SIGTERM
 
-from tests.daemon.boards import config, greenhouse, greenhouse_job, lever
-from tests.daemon.processes import Home, Line, jobping, run
+from tests.daemon.boards import config, greenhouse, greenhouse_job, lever, page
+from tests.daemon.processes import Ended, Home, Line, jobping, run
 from tests.doubles.fault_server import Behaviour, open_fault_server, respond
 
 BOARD = "/v1/boards/example"
@@ -104,6 +104,23 @@ async def test_site_goes_down_tier_by_tier_and_up_again_while_digests_go_on(home
     )
     assert set(links(home).values()) == {1}
     assert len(links(home)) == len(NEWS) + len(STOCK)
+
+
+async def test_site_comes_back_by_runs_of_one_cycle_as_cron_makes_them(home: Home) -> None:
+    async with open_fault_server(FAILS) as server:
+        file = home.write("cron.toml", config({"arbeitnow": server.url("")}, rest=QUICK))
+
+        async def run_once() -> Ended:
+            await run("db", "shell", "--", "-qc", "UPDATE board SET next_due_at = NULL", home=home)
+            return await run("run", "--once", "--config", file, home=home)
+
+        first = await run_once()
+        assert moves(first.log) == [("reliable", "backfill")]
+        server.behaviours |= {"*": respond(page("arbeitnow")), "/robots.txt": respond(status=404)}
+        runs = [await run_once() for _ in range(3)]
+    assert [move for one in runs for move in moves(one.log)] == [("backfill", "reliable")]
+    assert all(one.lines("tier.probed")[0]["good"] for one in runs[:1])
+    assert "reliable" in [line["tier"] for line in runs[-1].lines("scraper.polled")]
 
 
 async def test_standby_board_and_stored_postings_stand_in_for_a_board_that_fails(
