@@ -8,7 +8,7 @@ held by lease), heartbeat, control.
 import math
 import random
 import socket
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -36,7 +36,7 @@ from jobping.actors.network_gate import NetworkGate
 from jobping.actors.observer import observer
 from jobping.actors.operator import Operator
 from jobping.actors.scraper import Parts, Scraper
-from jobping.actors.shared_pace import SharedPace
+from jobping.actors.shared_pace import SharedPace, SharedPaces
 from jobping.actors.supply import Reserve, SupplyActor
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
@@ -330,22 +330,10 @@ async def _known_boards(materials: Materials) -> list[StoredBoard]:
     return rows
 
 
-@attrs.frozen(kw_only=True)
-class _SharedPaces:
-    """What the hosts of one source share, and what all domains do."""
-
-    sources: Mapping[SourceName, SharedPace]
-    together: SharedPace
-
-    def of(self, names: Iterable[SourceName]) -> tuple[SharedPace, ...]:
-        """Return those of a domain, in the one order in which everybody asks them."""
-        return (*(self.sources[name] for name in sorted(names)), self.together)
-
-
-def _shared_paces(materials: Materials) -> _SharedPaces:
+def _shared_paces(materials: Materials) -> SharedPaces:
     settings, clock = materials.settings, materials.clock
     network = settings.network
-    return _SharedPaces(
+    return SharedPaces(
         sources={
             name: SharedPace(rules=source_rules(settings.source(name).pace_of(source)), clock=clock)
             for name, source in materials.sources.items()
@@ -358,7 +346,7 @@ def _shared_paces(materials: Materials) -> _SharedPaces:
 
 
 def _degradation(
-    materials: Materials, boxes: _Mailboxes, shared: _SharedPaces, network: NetworkGate
+    materials: Materials, boxes: _Mailboxes, shared: SharedPaces, network: NetworkGate
 ) -> Degradation:
     return Degradation(
         rules=materials.settings.ladder,
@@ -423,7 +411,7 @@ def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
 
 
 def _domain_actors(
-    materials: Materials, boxes: _Mailboxes, shared: _SharedPaces, network: NetworkGate
+    materials: Materials, boxes: _Mailboxes, shared: SharedPaces, network: NetworkGate
 ) -> MakeActor:
     """Return what makes the actors of domains; what these have in common is made once."""
     settings, sources = materials.settings, materials.sources
@@ -455,6 +443,10 @@ def _domain_actors(
         emit = materials.emit_as(f"domains/{place.domain}")
 
         async def scrape(ctx: Context[ScraperMessage]) -> None:
+            if not shared.is_resumed:
+                gates = await materials.stores.gates.all()
+                ages = {domain: saved.elapsed_s for domain, saved in gates}
+                shared.resume(await _known_boards(materials), ages)
             work = Work()
             gate = DomainGate(
                 domain=place.domain,

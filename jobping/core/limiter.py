@@ -151,6 +151,12 @@ def fresh(rules: LimiterRules, now: Monotonic) -> Limiter:
     )
 
 
+def empty_at(state: Limiter, rules: LimiterRules, at: Monotonic) -> Limiter:
+    """Take that the bucket was empty at a moment in the past, for all that is known."""
+    tat_ns = to_ns(at) + rules.burst * state.interval_ns
+    return attrs.evolve(state, tat_ns=max(state.tat_ns, tat_ns))
+
+
 def interval_ns(rate: float) -> int:
     """Return the time of one request at a rate in 1/s, rounded up."""
     return to_ns(1 / rate)

@@ -3,9 +3,11 @@ import itertools
 import trio
 from trio.testing import MockClock
 
-from jobping.actors.shared_pace import SharedPace, turns
+from jobping.actors.shared_pace import SharedPace, SharedPaces, turns
 from jobping.actors.work import Work
 from jobping.clock import Clock
+from jobping.core.board import Board, Origin, StoredBoard
+from jobping.core.ids import BoardId, Domain, SourceName
 from jobping.core.limiter import LimiterRules
 
 
@@ -94,3 +96,52 @@ async def test_stop_ends_the_wait_for_a_turn_at_once(autojump_clock: MockClock) 
         nursery.cancel_scope.cancel()
     assert trio.current_time() - began <= 3
     assert len(log) == 1
+
+
+# --- after a restart
+
+
+def row(source: str, domain: str) -> StoredBoard:
+    board = Board(source=SourceName(source), slug="acme")
+    return StoredBoard(id=BoardId(1), board=board, domain=Domain(domain), origin=Origin.COMMAND)
+
+
+async def first_waits(ages: dict[str, float], *domains: str) -> tuple[float, float]:
+    """Return how long the first request to a vendor waits, and the first one to another."""
+    vendor, other = pace_of(1 / 3), pace_of(1000.0)
+    paces = SharedPaces(
+        sources={SourceName("vendor"): vendor, SourceName("other"): other},
+        together=pace_of(2.0, burst=5),
+    )
+    rows = [row("vendor", domain) for domain in domains] + [row("other", "other.example")]
+    paces.resume(rows, {Domain(domain): age for domain, age in ages.items()})
+    assert paces.is_resumed
+    began = trio.current_time()
+    log: list[float] = []
+    await ask(paces.of([SourceName("other")]), log)
+    await ask(paces.of([SourceName("vendor")]), log)
+    return round(log[1] - began, 3), round(log[0] - began, 3)
+
+
+async def test_hosts_of_a_vendor_go_on_from_the_latest_request_of_any_of_them(
+    autojump_clock: MockClock,
+) -> None:
+    ages = {"a.example": 900.0, "b.example": 1.0}
+    assert await first_waits(ages, "a.example", "b.example") == (2.0, 0.0)
+
+
+async def test_all_together_go_on_from_the_latest_request_of_all(
+    autojump_clock: MockClock,
+) -> None:
+    ages = {"a.example": 900.0, "elsewhere.example": 0.1}
+    assert await first_waits(ages, "a.example", "b.example") == (0.9, 0.4)
+
+
+async def test_vendor_with_one_host_is_left_to_that_hosts_own_pace(
+    autojump_clock: MockClock,
+) -> None:
+    assert await first_waits({"a.example": 1.0}, "a.example") == (0.0, 0.0)
+
+
+async def test_first_start_waits_for_nothing(autojump_clock: MockClock) -> None:
+    assert await first_waits({}, "a.example", "b.example") == (0.0, 0.0)
