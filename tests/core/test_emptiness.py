@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobping.core.emptiness import (
@@ -52,6 +52,7 @@ def test_suspect_count_is_judged_by_evidence_and_time(
     assert judge(evidence, suspect_for_s) is verdict
 
 
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(COUNTS, st.integers(0, 5000))
 def test_believed_count_is_never_suspect_when_it_comes_again(before: list[int], count: int) -> None:
     kept = counted(count, before)

@@ -1,6 +1,8 @@
 import datetime as dt
+import itertools
 import json
 import random
+from collections import Counter
 
 import attrs
 import pytest
@@ -315,6 +317,47 @@ def test_every_permit_ends_once_and_nothing_goes_before_the_moment_named(
             case Refuse():
                 raise AssertionError("nothing is in flight")
         assert state.limiter.in_flight == (out is not None)
+
+
+@settings(deadline=None, max_examples=1000, derandomize=True)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.5, 1.0, 3.0, 31.0, 200.0]),
+            st.sampled_from([0.0, 0.0, 0.0, -90_000.0, 40_000.0, 90_000.0]),
+            outcomes,
+            st.sampled_from([None, None, 0.0, 45.0]),
+        ),
+        max_size=40,
+    )
+)
+def test_pace_and_quota_hold_over_restarts_outcomes_and_steps_of_the_wall_clock(
+    steps: list[tuple[float, float, Outcome, float | None]],
+) -> None:
+    """A step is a pause, a jump of the wall clock, an answer, and perhaps a time away."""
+    limits = LimiterRules(
+        rate=1 / 3, burst=3, min_gap_s=1.0, concurrency=1, quotas=(Quota(Span.DAY, 5),)
+    )
+    rules = attrs.evolve(RULES, limiter=limits)
+    state, now, utcnow, day = gate.fresh(rules, at(0)), 0.0, NOON, dt.date.min
+    times, days = list[float](), Counter[dt.date]()
+    for pause, jump, outcome, away in steps:
+        now, utcnow = now + pause, utcnow + dt.timedelta(seconds=pause + jump)
+        state, answer = gate.admit(state, rules, at(now), utcnow)
+        if isinstance(answer, Admit) or answer.reason is not Reason.BREAKER:
+            day = max(day, utcnow.date())  # a day that comes again is not a new one
+        if isinstance(answer, Admit):
+            times.append(now)
+            days[day] += 1
+            state, _ = gate.record(state, rules, answer.permit, outcome, at(now), random.Random(1))
+        if away is not None:
+            text = gate.save(state, rules, at(now))
+            now, utcnow = now + away, utcnow + dt.timedelta(seconds=away)
+            state = gate.load(text, rules, at(now), away)
+    assert max(days.values(), default=0) <= 5
+    for first, last in itertools.combinations(range(len(times)), 2):
+        assert last - first + 1 <= 3 + (times[last] - times[first]) / 3 + 1e-4
+    assert all(later - earlier >= 1 - 1e-5 for earlier, later in itertools.pairwise(times))
 
 
 def test_a_spared_request_counts_for_gap_and_breaker_but_not_for_quota_and_little_for_pace() -> (

@@ -247,4 +247,6 @@ class LadderMachine(RuleBasedStateMachine):
 
 
 TestLadderMachine = LadderMachine.TestCase
-TestLadderMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLadderMachine.settings = settings(
+    max_examples=1000, stateful_step_count=15, deadline=None, derandomize=True
+)

@@ -347,7 +347,7 @@ TestLimiterMachine.settings = settings(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(
     rate=st.floats(min_value=0.001, max_value=100),
     steps=st.lists(st.floats(min_value=0.001, max_value=100), max_size=6),

@@ -71,6 +71,7 @@ def test_a_two_digit_year_far_ahead_lies_in_the_past() -> None:
     assert retry_after_s(("Saturday, 01-Jan-50 00:00:00 GMT",), None, late) == 60
 
 
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(st.datetimes(min_value=dt.datetime(1995, 1, 1), max_value=dt.datetime(2090, 1, 1)))
 def test_every_date_that_a_server_may_write_is_read_to_the_second(moment: dt.datetime) -> None:
     until = moment.replace(microsecond=0, tzinfo=dt.UTC)
@@ -78,6 +79,7 @@ def test_every_date_that_a_server_may_write_is_read_to_the_second(moment: dt.dat
     assert retry_after_s((text,), None, NOW) == (until - NOW).total_seconds()
 
 
+@settings(max_examples=1000, deadline=None, derandomize=True)
 @given(st.text(max_size=60))
 def test_no_text_raises_or_gives_a_negative_wait(text: str) -> None:
     wait = retry_after_s((text,), text, NOW)
