@@ -163,13 +163,16 @@ class Worker:
         if not self.connection.is_closed():
             try:
                 await ask_for_life(self.connection)
-                if self.connection.is_in_transaction():
+                if self._is_in_transaction():
                     await self.connection.execute("ROLLBACK")
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 self.connection.terminate()
 
+    def _is_in_transaction(self) -> bool:
+        return not self.connection.is_closed() and self.connection.is_in_transaction()
+
     def _refuse_open_transaction(self) -> None:
-        if not self.connection.is_closed() and self.connection.is_in_transaction():
+        if self._is_in_transaction():
             self.emit("bridge.complained", message="a unit left its transaction open", error=None)
             self.connection.terminate()
 

@@ -7,12 +7,14 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 import trio
 import trio.testing
 from asyncpg import exceptions as pg
 
 from jobping.errors import ConfigError, StoreConflict, StoreUnavailable
+from jobping.store import worker
 from jobping.store.bridge import (
     Connection,
     Database,
@@ -187,6 +189,21 @@ async def test_thousand_random_cancels_leave_nothing_behind(database: Database) 
     assert statistics.waiting == 0
     assert statistics.idle == statistics.size
     assert backends <= statistics.size
+
+
+async def test_connection_lost_right_after_a_cancel_is_replaced(
+    database: Database, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer_and_go(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        await connection.fetchval("SELECT 1")
+        connection.terminate()
+
+    monkeypatch.setattr(worker, "ask_for_life", answer_and_go)
+    with trio.move_on_after(0.1):
+        await database.run(sleep_in_transaction, 5)
+    monkeypatch.undo()
+    assert await database.run(backend_pid) > 0
+    assert events.names() == []
 
 
 async def test_caller_leaves_a_frozen_backend_one_second_after_its_deadline(
