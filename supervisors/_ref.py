@@ -9,6 +9,7 @@ import trio
 from supervisors._box import Box, Envelope, ReplySlot, open_work
 from supervisors._mailbox import MailboxSpec, MailboxStatistics
 from supervisors._states import Exit, ExitKind
+from supervisors._timer import timer_of_run
 from supervisors.errors import AskCycle, AskTimeout
 
 M = TypeVar("M")
@@ -79,23 +80,30 @@ class Ref(Generic[M_contra]):
             ActorError: The actor crashed before it answered.
             AskCycle: The actor waits for an answer of the asker, or is the asker.
         """
-        work = open_work()
-        if work is not None and work.holds(self.box):
+        box, work = self.box, open_work()
+        if work is not None and work.holds(box):
             raise AskCycle(f"{self.path} cannot answer: it waits for this very task")
         own = trio.current_time() + within
         outer = trio.current_effective_deadline()
+        slot = ReplySlot(min(own, outer))
+        envelope = Envelope(message, slot, work)
         if outer <= own:
             if outer == math.inf:
                 raise ValueError("an ask needs a deadline")
-            return cast("R", await self._exchange(message, outer, work))
-        with trio.CancelScope(deadline=own):
-            return cast("R", await self._exchange(message, own, work))
-        raise AskTimeout(self.path, within)
+            return cast("R", await self._exchange(envelope, slot))
+        timer = timer_of_run()
+        if timer.is_over or not within > 0 or not box.offer(envelope):
+            with trio.CancelScope(deadline=own):
+                return cast("R", await self._exchange(envelope, slot))
+            raise AskTimeout(self.path, within)
+        timer.add(slot, box, within)
+        try:
+            return cast("R", await slot.wait())
+        finally:
+            timer.remove(slot, within)
 
-    async def _exchange(self, message: object, deadline: float, work: Envelope | None) -> object:
+    async def _exchange(self, envelope: Envelope, slot: ReplySlot) -> object:
         await trio.lowlevel.checkpoint_if_cancelled()
-        slot = ReplySlot(deadline)
-        envelope = Envelope(message, slot, work)
         if not self.box.offer(envelope):
             await self.box.wait_for_room(envelope)
         return await slot.wait()
