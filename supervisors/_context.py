@@ -87,15 +87,17 @@ class Delivery(Generic[M]):
         self._is_answered = True
         if self._slot is not None:
             self._box.reply(self._slot, value)
+            self._slot = None
 
 
 class Inbox(Generic[M]):
     """The messages of an actor, in order; the iteration ends when the actor is asked to stop."""
 
-    __slots__ = ("_box",)
+    __slots__ = ("_box", "_leave")
 
     def __init__(self, box: Box) -> None:
         self._box = box
+        self._leave = box.leave
 
     def __aiter__(self) -> "Inbox[M]":
         return self
@@ -104,11 +106,12 @@ class Inbox(Generic[M]):
         box = self._box
         if box.settle_and_look():
             await trio.lowlevel.checkpoint()
-        while (envelope := box.take()) is None:
+        task = trio.lowlevel.current_task()
+        while (envelope := box.take(task)) is None:
             if box.is_over():
                 raise StopAsyncIteration
-            box.park(trio.lowlevel.current_task())
-            await trio.lowlevel.wait_task_rescheduled(box.leave)
+            box.park(task)
+            await trio.lowlevel.wait_task_rescheduled(self._leave)
         box.progressed_at = trio.current_time()
         return Delivery(box, envelope)
 

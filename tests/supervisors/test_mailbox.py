@@ -767,6 +767,90 @@ async def test_actor_may_ask_itself_from_a_task_that_outlives_the_message(
         await root.stop()
 
 
+class Places:
+    """Asks `self.ref` from a task in a nursery: of the message, of the actor, or of somebody else.
+
+    In the actor's, the answer is left to that task; in somebody else's, the task lasts on until the
+    actor is at the next message.
+    """
+
+    def __init__(self, elsewhere: trio.Nursery) -> None:
+        self.mailbox = Mailbox[Work]()
+        self.ref = self.mailbox.ref
+        self.elsewhere = elsewhere
+        self.outcomes: list[str] = []
+
+    async def ask(self, delivery: Delivery[Work], seconds: float = 0.0) -> None:
+        await trio.sleep(seconds)
+        try:
+            self.outcomes.append(await self.ref.ask(Work("back")))
+        except AskCycle:
+            self.outcomes.append("cycle")
+        if delivery.message.name == "deferred":
+            delivery.reply("done")
+
+    async def run(self, ctx: Context[Work]) -> None:
+        ctx.started()
+        async for delivery in ctx.inbox:
+            match delivery.message.name:
+                case "inner":
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self.ask, delivery)
+                case "elsewhere":
+                    self.elsewhere.start_soon(self.ask, delivery, 1.0)
+                case "hold":
+                    await trio.sleep(2)
+                case name:
+                    delivery.reply(name)
+
+    async def run_with_nursery(self, ctx: Context[Work]) -> None:
+        ctx.started()
+        async with trio.open_nursery() as nursery:
+            async for delivery in ctx.inbox:
+                nursery.start_soon(self.ask, delivery)
+
+
+async def test_task_of_a_message_is_at_it_and_one_that_outlives_it_is_not(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        places = Places(nursery)
+        child = ChildSpec(id="a", start=places.run, mailbox=places.mailbox)
+        root = Supervisor(SupervisorSpec(children=(child,)))
+        await nursery.start(root.run)
+        for name in ("inner", "elsewhere", "hold"):
+            places.ref.tell(Work(name))
+        await trio.sleep(3)
+        assert places.outcomes == ["cycle", "back"]
+        await root.stop()
+
+
+async def test_task_that_an_answer_was_left_to_cannot_ask_the_asker(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        places = Places(nursery)
+        asking = Mailbox[Work]()
+
+        async def ask_on(ctx: Context[Work]) -> None:
+            ctx.started()
+            async for delivery in ctx.inbox:
+                delivery.reply(await places.mailbox.ref.ask(delivery.message))
+
+        places.ref = asking.ref
+        spec = SupervisorSpec(
+            children=(
+                ChildSpec(id="a", start=places.run_with_nursery, mailbox=places.mailbox),
+                ChildSpec(id="b", start=ask_on, mailbox=asking),
+            )
+        )
+        root = Supervisor(spec)
+        await nursery.start(root.run)
+        assert await asking.ref.ask(Work("deferred")) == "done"
+        assert places.outcomes == ["cycle"]
+        await root.stop()
+
+
 async def test_two_tasks_cannot_receive_from_one_mailbox(autojump_clock: MockClock) -> None:
     async def greedy(ctx: Context[Work]) -> None:
         ctx.started()
