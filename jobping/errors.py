@@ -165,6 +165,103 @@ class LeaseLost(StoreConflict):
         self.domain = domain
 
 
+class Billing(enum.Enum):
+    """What is known about the bill of a model call that brought no answer."""
+
+    NOT_SENT = "not_sent"
+    """No byte left us: the reservation may be released."""
+    NOT_BILLED = "not_billed"
+    """The server refused before it worked: the reservation may be released."""
+    UNKNOWN = "unknown"
+    """The server may have worked: the reservation must lapse."""
+
+
+class ModelError(JobPingError):
+    """A model call brought no answer.
+
+    Attributes:
+        why: A few words for the log; nothing of the prompt, the answer or the key.
+        billing: Whether the call may have been billed.
+        headers: The rate-limit headers, where there was an answer; as in `core.model.ModelAnswer`.
+        request_id: The server's own id of the call, or an empty text.
+        status: The HTTP status, where there was one.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        billing: Billing,
+        status: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        request_id: str = "",
+    ) -> None:
+        super().__init__(why)
+        self.why = why
+        self.billing = billing
+        self.status = status
+        self.headers = headers
+        self.request_id = request_id
+
+
+class ModelThrottled(ModelError):
+    """Wait: too many requests or tokens for now, or no room in a cheap tier.
+
+    Attributes:
+        retry_after_s: What the server asks for, never negative; None where it does not say.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        billing: Billing,
+        status: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        request_id: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(
+            why, billing=billing, status=status, headers=headers, request_id=request_id
+        )
+        self.retry_after_s = retry_after_s
+
+
+class ModelQuotaGone(ModelError):
+    """The account has no money or no quota left: asking again soon is of no use."""
+
+
+class ModelRejected(ModelError):
+    """The server will not do this: wrong key, unknown model, a parameter it does not take.
+
+    Attributes:
+        code: The server's own word for it, or an empty text.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        billing: Billing,
+        status: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        request_id: str = "",
+        code: str = "",
+    ) -> None:
+        super().__init__(
+            why, billing=billing, status=status, headers=headers, request_id=request_id
+        )
+        self.code = code
+
+
+class ModelTimedOut(ModelError):
+    """No whole answer within the deadline."""
+
+
+class ModelUnavailable(ModelError):
+    """The server is not reachable, failed, or answered something unreadable."""
+
+
 class DeliveryError(JobPingError):
     """A digest did not go out."""
 
