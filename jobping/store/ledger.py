@@ -1,0 +1,502 @@
+"""The ledger of what language models cost: the one judge of whether a call fits the budget.
+
+A reservation is committed before a byte is sent and ends exactly once. Who touches a window locks
+it first, windows before entries and in the order of their keys, so that no two can deadlock; no
+lock is held across a call. Day and month are those of the database's clock in UTC.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+
+import attrs
+
+from jobping.core.budget import (
+    THRESHOLDS,
+    Balance,
+    Ending,
+    EntryState,
+    Limits,
+    Measure,
+    Refused,
+    Reservation,
+    Window,
+)
+from jobping.errors import StoreConflict
+from jobping.store.bridge import Database
+from jobping.store.connection import Connection
+from jobping.store.rows import clean_optional
+
+ALIVE_S = 15.0  # until the daemon's leases say so: it counts as living from its start on
+
+# A commit that the server forgets in a crash would be a call that nobody has booked.
+_TODAY = """
+SELECT set_config('synchronous_commit', 'on', true), day, date_trunc('month', day)::date AS month
+FROM (SELECT (jobping_now() AT TIME ZONE 'UTC')::date AS day) t
+"""
+
+_ENTER_WINDOWS = """
+INSERT INTO budget_window (kind, starts) VALUES ('day', $1), ('month', $2)
+ON CONFLICT (kind, starts) DO NOTHING
+"""
+
+_LOCK_WINDOWS = """
+SELECT * FROM budget_window
+WHERE (kind = 'day' AND starts = $1) OR (kind = 'month' AND starts = $2)
+ORDER BY kind, starts FOR UPDATE
+"""
+
+# The judge: both windows take the bound for tokens and for cost, or nothing is written.
+_RESERVE = """
+WITH wanted (kind, starts, tokens, nanousd) AS (
+    VALUES ('day', $1::date, $3::bigint, $4::bigint), ('month', $2::date, $5::bigint, $6::bigint)
+), fitting AS (
+    SELECT w.kind, w.starts FROM budget_window w JOIN wanted l USING (kind, starts)
+    WHERE w.used_tokens + w.held_tokens + $7::bigint <= l.tokens
+      AND w.used_nanousd + w.held_nanousd + $8::bigint <= l.nanousd
+), held AS (
+    UPDATE budget_window w
+    SET held_tokens = w.held_tokens + $7::bigint, held_nanousd = w.held_nanousd + $8::bigint
+    FROM fitting f
+    WHERE w.kind = f.kind AND w.starts = f.starts AND (SELECT count(*) FROM fitting) = 2
+    RETURNING w.kind
+)
+INSERT INTO budget_entry (state, day, month, bound_tokens, bound_nanousd, id, daemon, model,
+                          price_version, request_hash, prompt_bound, reserved_at)
+SELECT 'reserved', $1, $2, $7, $8, $9, $10, $11, $12, $13, $14, jobping_now()
+WHERE (SELECT count(*) FROM held) = 2
+RETURNING id
+"""
+
+_IS_OPEN = "SELECT EXISTS (SELECT FROM budget_entry WHERE request_hash = $1 AND state = 'reserved')"
+
+_LOCK_WINDOWS_OF = """
+SELECT kind FROM budget_window
+WHERE (kind, starts) IN (
+    SELECT v.kind, v.starts
+    FROM budget_entry e, LATERAL (VALUES ('day', e.day), ('month', e.month)) v (kind, starts)
+    WHERE e.id = ANY($1::uuid[])
+)
+ORDER BY kind, starts FOR UPDATE
+"""
+
+# Ends what is still open and moves it in its windows from held to used; a bill that is not known is
+# the bound.
+_END = """
+WITH ended AS (
+    UPDATE budget_entry e
+    SET state = $2, tokens = coalesce($3::bigint, e.bound_tokens),
+        nanousd = coalesce($4::bigint, e.bound_nanousd), input_tokens = $5, answered_model = $6,
+        answered_tier = $7, server_request_id = $8, outcome = $9, ended_at = jobping_now()
+    WHERE e.id = ANY($1::uuid[]) AND e.state = 'reserved'
+    RETURNING e.*
+), moved AS (
+    SELECT v.kind, v.starts, sum(e.bound_tokens) AS held_tokens,
+           sum(e.bound_nanousd) AS held_nanousd, sum(e.tokens) AS tokens, sum(e.nanousd) AS nanousd
+    FROM ended e, LATERAL (VALUES ('day', e.day), ('month', e.month)) v (kind, starts)
+    GROUP BY v.kind, v.starts
+), booked AS (
+    UPDATE budget_window w
+    SET held_tokens = w.held_tokens - m.held_tokens, held_nanousd = w.held_nanousd - m.held_nanousd,
+        used_tokens = w.used_tokens + m.tokens, used_nanousd = w.used_nanousd + m.nanousd
+    FROM moved m WHERE w.kind = m.kind AND w.starts = m.starts
+)
+SELECT id, daemon, model, bound_tokens, bound_nanousd, tokens, nanousd, day, month FROM ended
+"""
+
+_BOOKED = """
+SELECT counted_tokens AS tokens, counted_nanousd AS nanousd FROM budget_booked
+WHERE id = $1 AND state = 'lapsed'
+"""
+
+_CORRECT = """
+WITH corrected AS (
+    INSERT INTO budget_correction (entry, tokens, nanousd, reason, origin, corrected_at)
+    VALUES ($1, $2, $3, $4, $5, jobping_now())
+    RETURNING entry
+)
+UPDATE budget_window w
+SET used_tokens = w.used_tokens + $2, used_nanousd = w.used_nanousd + $3
+FROM corrected c JOIN budget_entry e ON e.id = c.entry
+WHERE (w.kind = 'day' AND w.starts = e.day) OR (w.kind = 'month' AND w.starts = e.month)
+"""
+
+# What a window has reached for the first time.
+_WARN = """
+INSERT INTO budget_warning (kind, starts, measure, threshold, warned_at)
+SELECT w.kind, w.starts, l.measure, t.threshold, jobping_now()
+FROM budget_window w
+JOIN unnest($3::text[], $4::text[], $5::bigint[]) l (kind, measure, most) ON l.kind = w.kind
+CROSS JOIN unnest($6::integer[]) t (threshold)
+WHERE ((w.kind = 'day' AND w.starts = $1) OR (w.kind = 'month' AND w.starts = $2))
+  AND l.most > 0
+  AND CASE l.measure WHEN 'tokens' THEN w.used_tokens ELSE w.used_nanousd END::numeric * 100
+      >= t.threshold::numeric * l.most
+ORDER BY w.kind, l.measure, t.threshold
+ON CONFLICT DO NOTHING
+RETURNING kind, starts, measure, threshold
+"""
+
+_WARN_FULL = """
+INSERT INTO budget_warning (kind, starts, measure, threshold, warned_at)
+SELECT $1, CASE $1 WHEN 'day' THEN day ELSE date_trunc('month', day)::date END, $2, 100,
+       jobping_now()
+FROM (SELECT (jobping_now() AT TIME ZONE 'UTC')::date AS day) t
+ON CONFLICT DO NOTHING
+RETURNING starts
+"""
+
+_LIVE = """
+INSERT INTO daemon_lease AS l (daemon, host, expires_at)
+VALUES ($1, '', now() + make_interval(secs => $2))
+ON CONFLICT (daemon) DO UPDATE SET expires_at = greatest(l.expires_at, excluded.expires_at)
+"""
+
+# What no living daemon will end: its own at a start, and those of daemons whose lease has run out.
+_ABANDONED = """
+SELECT id FROM budget_entry e
+WHERE state = 'reserved' AND (
+    daemon = $1
+    OR NOT EXISTS (SELECT FROM daemon_lease l WHERE l.daemon = e.daemon AND l.expires_at > now())
+) AND (daemon <> $2 OR $1 = $2)
+"""
+
+# The present windows as their journal has them; a balance below it is raised to it.
+_RECOUNT = """
+WITH journal AS (
+    SELECT v.kind, v.starts,
+           sum(e.bound_tokens) FILTER (WHERE e.state = 'reserved') AS held_tokens,
+           sum(e.bound_nanousd) FILTER (WHERE e.state = 'reserved') AS held_nanousd,
+           sum(e.counted_tokens) AS used_tokens, sum(e.counted_nanousd) AS used_nanousd
+    FROM budget_booked e,
+    LATERAL (VALUES ('day', e.day), ('month', e.month)) v (kind, starts)
+    WHERE (v.kind = 'day' AND v.starts = $1) OR (v.kind = 'month' AND v.starts = $2)
+    GROUP BY v.kind, v.starts
+), compared AS (
+    SELECT w.kind, w.starts, w.used_tokens, w.used_nanousd, w.held_tokens, w.held_nanousd,
+           coalesce(j.used_tokens, 0) AS journal_used_tokens,
+           coalesce(j.used_nanousd, 0) AS journal_used_nanousd,
+           coalesce(j.held_tokens, 0) AS journal_held_tokens,
+           coalesce(j.held_nanousd, 0) AS journal_held_nanousd
+    FROM budget_window w LEFT JOIN journal j ON j.kind = w.kind AND j.starts = w.starts
+    WHERE (w.kind = 'day' AND w.starts = $1) OR (w.kind = 'month' AND w.starts = $2)
+)
+UPDATE budget_window w
+SET used_tokens = greatest(w.used_tokens, c.journal_used_tokens),
+    used_nanousd = greatest(w.used_nanousd, c.journal_used_nanousd),
+    held_tokens = greatest(w.held_tokens, c.journal_held_tokens),
+    held_nanousd = greatest(w.held_nanousd, c.journal_held_nanousd)
+FROM compared c
+WHERE w.kind = c.kind AND w.starts = c.starts
+  AND (c.used_tokens, c.used_nanousd, c.held_tokens, c.held_nanousd)
+      IS DISTINCT FROM (c.journal_used_tokens, c.journal_used_nanousd, c.journal_held_tokens,
+                        c.journal_held_nanousd)
+RETURNING w.kind
+"""
+
+_FORGET = "DELETE FROM budget_entry WHERE month < $1::date - interval '13 months'"
+
+# How far bills went beyond the bounds of their prompts lately.
+_MARGINS = """
+SELECT model, max(input_tokens::double precision / prompt_bound) AS ratio
+FROM budget_entry
+WHERE input_tokens > prompt_bound AND prompt_bound > 0
+  AND reserved_at > jobping_now() - interval '30 days'
+GROUP BY model
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Reserved:
+    """A reservation that fits and is committed."""
+
+    id: str
+
+
+@attrs.frozen
+class AskedAlready:
+    """The very same question is open: by this daemon or another one."""
+
+
+@attrs.frozen(kw_only=True)
+class Warned:
+    """A limit of which a part is used up for the first time in its window.
+
+    Attributes:
+        threshold: Percent.
+    """
+
+    window: Window
+    starts: dt.date
+    measure: Measure
+    threshold: int
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """A reservation that has ended now.
+
+    Attributes:
+        tokens: What is booked for it.
+    """
+
+    id: str
+    daemon: str
+    model: str
+    bound_tokens: int
+    bound_nanousd: int
+    tokens: int
+    nanousd: int
+
+
+@attrs.frozen(kw_only=True)
+class Opened:
+    """What the start of a ledger found.
+
+    Attributes:
+        lapsed: Reservations that nobody would have ended.
+        recounted: Windows whose balance was not that of their journal; the larger one holds.
+        margins: By model, how many times its bound a prompt was billed lately, above 1.
+    """
+
+    lapsed: tuple[Ended, ...]
+    recounted: tuple[Window, ...]
+    balances: tuple[Balance, ...]
+    margins: dict[str, float]
+
+
+async def _windows(connection: Connection) -> tuple[dt.date, dt.date, tuple[Balance, ...]]:
+    """Lock the present windows; asyncio side, inside a transaction."""
+    today = await connection.fetchrow(_TODAY)
+    assert today is not None  # noqa: S101  one row always
+    day, month = today["day"], today["month"]
+    rows = await connection.fetch(_LOCK_WINDOWS, day, month)
+    if len(rows) < len(Window):
+        await connection.execute(_ENTER_WINDOWS, day, month)
+        rows = await connection.fetch(_LOCK_WINDOWS, day, month)
+    return day, month, tuple(_balance(row) for row in rows)
+
+
+def _balance(row: object) -> Balance:
+    fields = dict(row)  # type: ignore[call-overload]  # a record of budget_window
+    return Balance(window=Window(fields.pop("kind")), **fields)
+
+
+async def _reserve(
+    connection: Connection, daemon: str, limits: Limits, wanted: Reservation
+) -> Reserved | Refused | AskedAlready:
+    """Take a reservation if it fits; asyncio side."""
+    bound = wanted.bound
+    async with connection.transaction():
+        day, month, balances = await _windows(connection)
+        if await connection.fetchval(_IS_OPEN, wanted.request_hash):
+            return AskedAlready()
+        row = await connection.fetchrow(
+            _RESERVE,
+            day,
+            month,
+            limits.daily_tokens,
+            limits.daily_nanousd,
+            limits.monthly_tokens,
+            limits.monthly_nanousd,
+            bound.tokens,
+            bound.nanousd,
+            uuid.UUID(wanted.id),
+            daemon,
+            wanted.model,
+            wanted.price_version,
+            wanted.request_hash,
+            wanted.prompt_bound,
+        )
+        if row is not None:
+            return Reserved(id=wanted.id)
+    return _refusal(limits, balances, wanted)
+
+
+def _refusal(limits: Limits, balances: Sequence[Balance], wanted: Reservation) -> Refused:
+    """Return the limit that the SQL refused by; tokens first, as they leave fewer ways out."""
+    needed = {Measure.TOKENS: wanted.bound.tokens, Measure.COST: wanted.bound.nanousd}
+    for measure, requested in needed.items():
+        for balance in balances:
+            used = balance.used(measure) + balance.held(measure)
+            if used + requested > limits.of(balance.window, measure):
+                left = balance.left(limits, measure)
+                return Refused(
+                    window=balance.window, measure=measure, requested=requested, remaining=left
+                )
+    raise StoreConflict("the ledger refused what its limits allow")
+
+
+async def _end(
+    connection: Connection, limits: Limits, ids: Sequence[str], ending: Ending
+) -> tuple[tuple[Ended, ...], tuple[Warned, ...]]:
+    """End what is open, and say which limits it brings near; asyncio side."""
+    async with connection.transaction():
+        return await _end_within(connection, limits, ids, ending)
+
+
+async def _end_within(
+    connection: Connection, limits: Limits, ids: Sequence[str], ending: Ending
+) -> tuple[tuple[Ended, ...], tuple[Warned, ...]]:
+    keys = [uuid.UUID(id) for id in ids]
+    none = 0 if ending.state is EntryState.RELEASED else None
+    await connection.fetchrow(_TODAY)
+    await connection.execute(_LOCK_WINDOWS_OF, keys)
+    rows = await connection.fetch(
+        _END,
+        keys,
+        ending.state.value,
+        ending.cost.tokens if ending.cost else none,
+        ending.cost.nanousd if ending.cost else none,
+        ending.input_tokens,
+        clean_optional(ending.model),
+        clean_optional(ending.tier),
+        clean_optional(ending.request_id),
+        clean_optional(ending.outcome),
+    )
+    warned: list[Warned] = []
+    for day, month in sorted({(row["day"], row["month"]) for row in rows}):
+        warned += await _warn(connection, limits, day, month)
+    return tuple(_ended(row) for row in rows), tuple(warned)
+
+
+def _ended(row: object) -> Ended:
+    fields = dict(row)  # type: ignore[call-overload]  # a record of `_END`
+    del fields["day"], fields["month"]
+    return Ended(**fields | {"id": str(fields["id"])})
+
+
+async def _warn(
+    connection: Connection, limits: Limits, day: dt.date, month: dt.date
+) -> list[Warned]:
+    most = [(window, measure) for window in Window for measure in Measure]
+    rows = await connection.fetch(
+        _WARN,
+        day,
+        month,
+        [window.value for window, _ in most],
+        [measure.value for _, measure in most],
+        [limits.of(*pair) for pair in most],
+        list(THRESHOLDS),
+    )
+    return [
+        Warned(
+            window=Window(row["kind"]),
+            starts=row["starts"],
+            measure=Measure(row["measure"]),
+            threshold=row["threshold"],
+        )
+        for row in rows
+    ]
+
+
+async def _warn_full(connection: Connection, refused: Refused) -> bool:
+    """Take note that a limit lets nothing through; asyncio side."""
+    values = refused.window.value, refused.measure.value
+    return await connection.fetchrow(_WARN_FULL, *values) is not None
+
+
+async def _correct(
+    connection: Connection, id: str, tokens: int, nanousd: int, reason: str, origin: str
+) -> bool:
+    """Let a lapsed entry count as what it really cost; asyncio side."""
+    key = uuid.UUID(id)
+    async with connection.transaction():
+        await connection.execute(_LOCK_WINDOWS_OF, [key])
+        booked = await connection.fetchrow(_BOOKED, key)
+        if booked is None:
+            return False
+        difference = tokens - booked["tokens"], nanousd - booked["nanousd"]
+        await connection.execute(_CORRECT, key, *difference, reason, origin)
+    return True
+
+
+async def _open(connection: Connection, daemon: str, limits: Limits) -> Opened:
+    """Resolve what was left open, and compare balances with their journal; asyncio side."""
+    async with connection.transaction():
+        await connection.execute(_LIVE, daemon, ALIVE_S)
+    lapsed = await _lapse(connection, daemon, limits, own=True)
+    async with connection.transaction():
+        day, month, _ = await _windows(connection)
+        recounted = await connection.fetch(_RECOUNT, day, month)
+        await connection.execute(_FORGET, month)
+        _, _, balances = await _windows(connection)
+        margins = await connection.fetch(_MARGINS)
+    return Opened(
+        lapsed=lapsed,
+        recounted=tuple(Window(row["kind"]) for row in recounted),
+        balances=balances,
+        margins={row["model"]: row["ratio"] for row in margins},
+    )
+
+
+async def _lapse(
+    connection: Connection, daemon: str, limits: Limits, *, own: bool
+) -> tuple[Ended, ...]:
+    """End what no living daemon will; asyncio side."""
+    rows = await connection.fetch(_ABANDONED, daemon if own else "", daemon)
+    if not rows:
+        return ()
+    ending = Ending(state=EntryState.LAPSED, outcome="abandoned")
+    ended, _ = await _end(connection, limits, [str(row["id"]) for row in rows], ending)
+    return ended
+
+
+async def _balances(connection: Connection) -> tuple[Balance, ...]:
+    async with connection.transaction():
+        _, _, balances = await _windows(connection)
+    return balances
+
+
+@attrs.define(kw_only=True)
+class Ledger:
+    """The ledger as one daemon sees it.
+
+    Attributes:
+        daemon: Its id, as in its leases; empty for commands, which reserve nothing.
+    """
+
+    database: Database
+    daemon: str = ""
+    limits: Limits = attrs.Factory(Limits)
+
+    async def open(self) -> Opened:
+        """Lapse what this daemon's predecessor and dead daemons left open; check the balances."""
+        return await self.database.run(_open, self.daemon, self.limits)
+
+    async def lapse_abandoned(self) -> tuple[Ended, ...]:
+        """Lapse what daemons have left open whose lease has run out meanwhile."""
+        return await self.database.run(_lapse, self.daemon, self.limits, own=False)
+
+    async def reserve(self, wanted: Reservation) -> Reserved | Refused | AskedAlready:
+        """Hold the worst case of a call, if it fits the day and the month.
+
+        Raises:
+            StoreUnavailable: It may have been written all the same: end it by its id, send nothing.
+        """
+        return await self.database.run(_reserve, self.daemon, self.limits, wanted)
+
+    async def end(self, id: str, ending: Ending) -> tuple[Ended | None, tuple[Warned, ...]]:
+        """End a reservation; a bill above it is booked in full.
+
+        Returns:
+            What is booked, or None where it had ended before or never was; and the limits that
+            are near for the first time.
+        """
+        ended, warned = await self.database.run(_end, self.limits, [id], ending)
+        return (ended[0] if ended else None), warned
+
+    async def correct(
+        self, id: str, *, tokens: int, nanousd: int, reason: str, by_operator: bool
+    ) -> bool:
+        """Let a lapsed reservation count as what it cost; say whether there is one of that id."""
+        origin = "operator" if by_operator else "late answer"
+        return await self.database.run(_correct, id, tokens, nanousd, reason, origin)
+
+    async def warn_full(self, refused: Refused) -> bool:
+        """Take note that a limit lets nothing through; say whether it is news in its window."""
+        return await self.database.run(_warn_full, refused)
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Return the balances of the present day and month."""
+        return await self.database.run(_balances)
