@@ -64,14 +64,16 @@ def configured(tmp_path):
     file = tmp_path / "jobping.toml"
     file.write_text(
         f'[source.{SOURCES[0].name}]\n[[board]]\nsource = "greenhouse"\nslug = "acme"\n'
-        '[[profile]]\nname = "me"\n'
+        '[[profile]]\nname = "me"\n[budget.prices.own]\ninput = 1\noutput = 1\n'
+        'as_of = "2026-11-01"\nsource = "here"\n'
     )
     return load(Overrides(config=file), environ={"HOME": str(tmp_path)}, euid=os.geteuid())
 
 
 def documented(key: str) -> str:
     """Return a setting's name as the README writes it."""
-    return re.sub(r"^source\.\w+\.", "source.NAME.", re.sub(r"\.\d+\.", ".", key))
+    key = re.sub(r"^source\.\w+\.", "source.NAME.", re.sub(r"\.\d+\.", ".", key))
+    return key.replace(".prices.own.", ".prices.MODEL.")
 
 
 def test_readme_names_every_setting_and_no_other(configured):
@@ -82,7 +84,7 @@ def test_readme_names_every_setting_and_no_other(configured):
 def test_readme_gives_the_default_of_every_setting(configured):
     told = {row[0].strip("`"): row[1].strip("`") for row in rows("Configuration", "setting")}
     found = {
-        documented(origin.key): origin.value.replace("-", "–")
+        documented(origin.key): "–" if origin.value == "-" else origin.value
         for origin in configured.origins
         if origin.origin == "default"
     }
@@ -94,7 +96,8 @@ def test_readme_gives_the_default_of_every_setting(configured):
 
 def test_readme_names_every_variable_of_ours_and_no_other():
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "jobping").rglob("*.py"))
-    known = set(re.findall(r'"(JOBPING_[A-Z_]+[A-Z])"', code)) | {"JOBPING_DATABASE_URL_FILE"}
+    known = set(re.findall(r'"((?:JOBPING|OPENAI)_[A-Z_]+[A-Z])"', code))
+    known |= {"JOBPING_DATABASE_URL_FILE", "OPENAI_API_KEY_FILE"}
     assert {row[0].strip("`") for row in rows("Configuration", "variable")} == known
 
 

@@ -10,17 +10,22 @@ import attrs
 import pytest
 
 from jobping.core.board import Board
+from jobping.core.budget import Limits
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules
+from jobping.core.model import Dialect
 from jobping.core.posting import Interval
 from jobping.core.profile import Level, PayFloor, Profile, RemoteWish
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.core.supply import SupplyRules
 from jobping.errors import ConfigError
+from jobping.llm.prices import load_prices
 from jobping.logs import Form
 from jobping.settings import (
+    BudgetSettings,
     DeliverySettings,
+    LlmSettings,
     MatchingSettings,
     NetworkSettings,
     Overrides,
@@ -103,6 +108,28 @@ relapse_minutes = 30
 [supply]
 minimum = 5
 target = 7
+
+[budget]
+daily_tokens = 5000
+monthly_tokens = 6000
+daily_cost_usd = "0.25"
+monthly_cost_usd = 1.5
+fallback = false
+
+[budget.prices."own:8b"]
+input = 0
+output = 0.0
+as_of = 2026-11-01
+source = "our own machine"
+
+[llm]
+base_url = "http://127.0.0.1:11434/v1/"
+dialect = "compatible"
+models = ["own:8b"]
+concurrency = 2
+organization = "org-1"
+project = "proj-1"
+tokenizer_dir = "tokens"
 
 [digest]
 at = ["07:30", 18:00:00]
@@ -201,6 +228,34 @@ def test_every_section_of_the_file_is_read(
         matching=MatchingSettings(recent_days=30, backfill_days=3),
         ladder=LadderRules(down=2, up=4, cooldown_s=30, longest_s=3_600, relapse_s=1_800),
         supply=SupplyRules(minimum=5, target=7),
+        budget=BudgetSettings(
+            limits=Limits(
+                daily_tokens=5000,
+                monthly_tokens=6000,
+                daily_nanousd=250_000_000,
+                monthly_nanousd=1_500_000_000,
+            ),
+            fallback=False,
+            prices=load_prices(
+                records={
+                    "own:8b": {
+                        "input": Decimal(0),
+                        "output": Decimal("0.0"),
+                        "as_of": dt.date(2026, 11, 1),
+                        "source": "our own machine",
+                    }
+                }
+            ),
+        ),
+        llm=LlmSettings(
+            base_url="http://127.0.0.1:11434/v1",
+            dialect=Dialect.COMPATIBLE,
+            models=("own:8b",),
+            concurrency=2,
+            organization="org-1",
+            project="proj-1",
+            tokenizer_dirs=(tmp_path / "tokens", tmp_path / "state" / "tiktoken"),
+        ),
         digest=DigestRules(
             at=(dt.time(7, 30), dt.time(18, 0)), zone=zoneinfo.ZoneInfo("Europe/Zurich")
         ),
@@ -211,7 +266,8 @@ def test_every_section_of_the_file_is_read(
 
 def test_empty_file_is_the_same_as_no_file_but_for_its_name(file: Path) -> None:
     without = load(None, {"HOME": "/home/me"}, euid=NOBODY)
-    empty = attrs.evolve(read(file, ""), state_dir=without.state_dir, delivery=without.delivery)
+    places = {name: getattr(without, name) for name in ("state_dir", "delivery", "llm")}
+    empty = attrs.evolve(read(file, ""), **places)
     assert attrs.evolve(empty, config_file=None) == without
     assert without.default_boards is None
     assert without.delivery.files == Path("/home/me/.local/state/jobping/digests")
@@ -236,8 +292,8 @@ level = "loud"
         ' such as "127.0.0.0/8" or "fd00::/8"; not "10.0.0.1/8"',
         'default_boards = "yes": must be true or false',
         '[log] level = "loud": must be one of debug, info, warning, error',
-        "colour: unknown key; known: board, default_boards, delivery, digest, ladder, log,"
-        " matching, network, profile, source, state_dir, store, supply",
+        "colour: unknown key; known: board, budget, default_boards, delivery, digest, ladder, llm,"
+        " log, matching, network, profile, source, state_dir, store, supply",
     ]
 
 

@@ -5,6 +5,14 @@ import enum
 import attrs
 
 
+class Dialect(enum.Enum):
+    """How a server of models is spoken to."""
+
+    OPENAI = "openai"
+    COMPATIBLE = "compatible"
+    """Another one that takes chat completions: it gets only the fields that all of them accept."""
+
+
 class Role(enum.Enum):
     """Who speaks in a message; a model follows the system's words before the user's."""
 

@@ -1,8 +1,8 @@
 """What an operator can say: one file, a few variables and options, read once into `Settings`.
 
-`_records` is the result, `_sections` the schema of the file, `_values` the types of its values,
-`_tables` the reading that reports every mistake at once, `_places` files and directories. This
-package is the only reader of the environment.
+`_records` is the result, `_sections` and `_models` the schema of the file, `_values` the types of
+its values, `_tables` the reading that reports every mistake at once, `_places` files and folders.
+This package is the only reader of the environment.
 """
 
 import os
@@ -18,6 +18,7 @@ from jobping.events import LEVELS
 from jobping.logs import LogConfig
 from jobping.settings import _sections as sections
 from jobping.settings import _values as values
+from jobping.settings._models import read_budget, read_llm
 from jobping.settings._places import (
     Found,
     Surroundings,
@@ -28,7 +29,9 @@ from jobping.settings._places import (
     read_own_file,
 )
 from jobping.settings._records import (
+    BudgetSettings,
     DeliverySettings,
+    LlmSettings,
     MatchingSettings,
     NetworkSettings,
     Secret,
@@ -42,8 +45,10 @@ from jobping.settings._sections import check_board, known_source, parse_profile
 from jobping.settings._tables import DEFAULT, Notes, Table
 
 __all__ = [
+    "BudgetSettings",
     "DeliverySettings",
     "DemoOptions",
+    "LlmSettings",
     "MatchingSettings",
     "NetworkSettings",
     "Overrides",
@@ -215,6 +220,8 @@ class _Reading:
         folder = self.found.path.parent if self.found else Path.cwd()
         state_dir = self._state_dir(root, folder)
         store, exposed = self._store(root, folder)
+        budget = read_budget(root, self.around)
+        llm, keys = read_llm(root, folder, state_dir, budget.prices, self.around)
         settings = Settings(
             state_dir=state_dir,
             config_file=self.found.path if self.found else None,
@@ -227,11 +234,13 @@ class _Reading:
             matching=sections.read_matching(root),
             ladder=sections.read_ladder(root),
             supply=sections.read_supply(root),
+            budget=budget,
+            llm=llm,
             digest=sections.read_digest(root),
             delivery=sections.read_delivery(root, folder, state_dir),
             log=self._log(root),
             system=_system(self.around),
-            exposed=exposed,
+            exposed=exposed + keys,
         )
         root.finish()
         return attrs.evolve(settings, origins=tuple(self.notes.origins))

@@ -7,12 +7,16 @@ from typing import Final
 import attrs
 
 from jobping.core.board import Board
+from jobping.core.budget import Limits
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules
+from jobping.core.model import Dialect
+from jobping.core.pricing import PriceTable
 from jobping.core.profile import Profile
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.core.supply import SupplyRules
+from jobping.llm.prices import load_prices
 from jobping.logs import LogConfig
 from jobping.sources.source import Pace, Source
 
@@ -136,6 +140,48 @@ class MatchingSettings:
 
 
 @attrs.frozen(kw_only=True)
+class BudgetSettings:
+    """`[budget]`: what models may cost.
+
+    Attributes:
+        fallback: A cheaper model follows where one does not fit; else only the first is asked.
+        prices: In force: the packaged ones with what the operator puts in their place.
+    """
+
+    limits: Limits = attrs.Factory(Limits)
+    fallback: bool = True
+    prices: PriceTable = attrs.field(factory=load_prices, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class LlmSettings:
+    """`[llm]`: which models rank postings, and where they are asked.
+
+    Attributes:
+        api_key: None: no model is asked, unless a compatible server needs none.
+        base_url: None: OpenAI's own.
+        models: In the order of asking, none dearer than the one before it.
+        concurrency: Most calls at once.
+        tokenizer_dirs: Where the file that tokens are counted with may lie, first come first.
+    """
+
+    api_key: Secret | None = None
+    base_url: str | None = None
+    dialect: Dialect = Dialect.OPENAI
+    models: tuple[str, ...] = ("gpt-5.4-mini", "gpt-5.6-luna", "gpt-6-luna")
+    concurrency: int = 1
+    organization: str | None = None
+    project: str | None = None
+    tokenizer_dirs: tuple[Path, ...] = ()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a model to ask."""
+        is_reachable = self.api_key is not None or self.dialect is Dialect.COMPATIBLE
+        return bool(self.models) and is_reachable
+
+
+@attrs.frozen(kw_only=True)
 class DeliverySettings:
     """`[delivery]`: where digests go.
 
@@ -201,6 +247,8 @@ class Settings:
     matching: MatchingSettings = attrs.Factory(MatchingSettings)
     ladder: LadderRules = attrs.Factory(LadderRules)
     supply: SupplyRules = attrs.Factory(SupplyRules)
+    budget: BudgetSettings = attrs.Factory(BudgetSettings)
+    llm: LlmSettings = attrs.Factory(LlmSettings)
     digest: DigestRules = attrs.Factory(DigestRules)
     delivery: DeliverySettings = attrs.Factory(DeliverySettings)
     log: LogConfig = attrs.Factory(LogConfig)

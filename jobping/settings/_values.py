@@ -6,7 +6,7 @@ import json
 import re
 import zoneinfo
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, TypeVar
@@ -21,6 +21,7 @@ E = TypeVar("E", bound=enum.Enum)
 Parse = Callable[[object], T]
 
 _LONGEST: Final = 500
+_MOST_DOLLARS: Final = 1_000_000
 _SHOWN: Final = 80
 _PAY = re.compile(
     r"(\d{1,3}(?:[,_ ]\d{3})+|\d+)(\.\d+)?\s*(k?)\s*([A-Za-z]{3})"
@@ -177,6 +178,64 @@ def has_password(url: Secret) -> bool:
     """Whether a database URL holds a password."""
     parts = urlsplit(url.reveal())
     return parts.password is not None or "password=" in parts.query
+
+
+def dollars(value: object) -> Decimal:
+    """Read an exact amount of dollars."""
+    amount = decimal(value)
+    if not 0 <= amount <= _MOST_DOLLARS or amount != round(amount, 9):
+        raise ValueError("dollars from 0 to 1000000, with at most nine decimal places")
+    return amount
+
+
+def decimal(value: object) -> Decimal:
+    """Read a number as it is written."""
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            amount = Decimal(value.strip() if isinstance(value, str) else repr(value))
+        except InvalidOperation:
+            amount = Decimal("nan")
+        if amount.is_finite():
+            return amount
+    raise ValueError("a number")
+
+
+def web_url(value: object) -> str:
+    """Read an address of a web interface, without query or user."""
+    if isinstance(value, str):
+        try:
+            parts = urlsplit(value.strip())
+            _ = parts.port
+        except ValueError:
+            parts = None
+        plain = parts and not (parts.query or parts.fragment or parts.username or parts.password)
+        if parts and plain and parts.scheme in ("http", "https") and parts.hostname:
+            return value.strip().rstrip("/")
+    raise ValueError("a URL such as https://api.openai.com/v1")
+
+
+def word(value: object) -> str:
+    """Read a name or a key: one word of printable ASCII."""
+    if isinstance(value, str) and re.fullmatch(r"[!-~]{1,500}", value.strip()):
+        return value.strip()
+    raise ValueError("one word of ASCII")
+
+
+def secret_word(value: object) -> Secret:
+    """Read a key."""
+    return Secret(word(value))
+
+
+def worded(parse: Parse[T]) -> Parse[T]:
+    """Read from the text of a variable what the file has as a number or a truth."""
+
+    def parse_text(value: object) -> T:
+        text = str(value).strip()
+        if text.lower() in ("true", "yes", "on", "false", "no", "off"):
+            return parse(text.lower() in ("true", "yes", "on"))
+        return parse(int(text) if re.fullmatch(r"-?\d{1,18}", text) else text)
+
+    return parse_text
 
 
 def time_of_day(value: object) -> dt.time:
