@@ -74,6 +74,11 @@ class Delivery(Generic[M]):
         self._slot = envelope.slot
         self._is_answered = False
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody asked and still waits for the answer, as far as can be known now."""
+        return self._slot is not None and not self._slot.is_expired()
+
     def reply(self, value: object) -> None:
         """Answer an ask, now or later in this incarnation; without an asker, do nothing.
 

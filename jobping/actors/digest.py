@@ -41,6 +41,7 @@ class DigestActor:
         deliveries: In sending order; those that can tell what was sent come first.
         credits: The name that each source wants to see beside its postings.
         pending_within_s: How old news may be that still fills a digest.
+        expects_model: A model ranks as a rule, so what is ranked locally is marked.
     """
 
     rules: DigestRules
@@ -53,6 +54,7 @@ class DigestActor:
     clock: Clock
     emit: Emit
     pending_within_s: float
+    expects_model: bool = False
     _first_allowed: bool = attrs.field(default=False, init=False)
     _skipped: dict[ProfileId, str] = attrs.field(factory=dict, init=False)
 
@@ -141,6 +143,7 @@ class DigestActor:
                 down=await self._domains_down(),
                 left_out=selection.left_out if selection else LeftOut(),
                 credits=self.credits,
+                expects_model=self.expects_model,
             ),
         )
         done: list[str] = []

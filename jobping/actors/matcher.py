@@ -1,6 +1,8 @@
 """The matcher: unmatched postings x profiles -> matches, by the local ranking.
 
-What waits to be matched stands in the store, so a lost nudge only delays it.
+What waits to be matched stands in the store, so a lost nudge only delays it. Local matches are
+stored at once; shortly before a digest the best of them get a model's score, where the budget
+allows. A digest never waits for that.
 """
 
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ import attrs
 import trio
 
 from jobping.actors.messages import MatcherMessage, MatchesRecorded, MatchPending
+from jobping.actors.model_pass import ModelPass
 from jobping.clock import Clock
 from jobping.core.match import Match
 from jobping.core.posting import StoredPosting
@@ -34,6 +37,7 @@ class Matcher:
     Attributes:
         name: This daemon's name in claims, the same after a restart.
         search_within_s: How old news may be that a new profile's own search still finds.
+        model_pass: Lets a model rank the best matches; None: all stays local.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Matcher:
     clock: Clock
     emit: Emit
     search_within_s: float
+    model_pass: ModelPass | None = None
+    _is_cycle_over: bool = attrs.field(default=False, init=False)
 
     async def run(self, ctx: Context[MatcherMessage]) -> None:
         """Match at each nudge, and every `LOOK_EVERY_S` seconds without one."""
@@ -55,14 +61,18 @@ class Matcher:
                 delivery = await anext(ctx.inbox, None)
                 if delivery is None:
                     return
+            is_cycle = delivery is not None and isinstance(delivery.message, MatchPending)
+            self._is_cycle_over = self._is_cycle_over or is_cycle
             found = await self._match(ctx)
-            if delivery is not None and isinstance(delivery.message, MatchPending):
+            if delivery is not None and is_cycle:
                 delivery.reply(found)
 
     async def _match(self, ctx: Context[MatcherMessage]) -> int:
         """Match all that waits; return how many matches were found."""
         found = await self._search_for_new_profiles(ctx.stop_requested)
         found += await self._match_pending(ctx.stop_requested)
+        if self.model_pass is not None and self._is_cycle_over:  # before it, more is to come
+            await self.model_pass.run(ctx.stop_requested)
         if found:
             self.digest.tell(MatchesRecorded())
         return found

@@ -7,8 +7,11 @@ import attrs
 from jobping.core.gate_state import GateView
 from jobping.core.ids import BoardId, Domain, SourceName
 from jobping.core.ladder import Tier
+from jobping.core.match import Match
 from jobping.core.order import Order
 from jobping.core.posting import PostingDraft
+from jobping.core.profile import StoredProfile
+from jobping.core.prompt import Candidate
 from jobping.core.tenure import Fence
 from jobping.store.postings import BatchStored
 from supervisors import Ask
@@ -59,6 +62,34 @@ class PostingsStored:
 @attrs.frozen
 class MatchPending(Ask[int]):
     """Cycle to matcher: match all that waits; the answer is the number of new matches."""
+
+
+@attrs.frozen(kw_only=True)
+class Ranking:
+    """Budget to matcher: what a model says about pairs.
+
+    Attributes:
+        matches: The pairs that a model judged, now or before; all others stay local.
+        why: Why no further pair can be ranked for now; None: nothing stands against it.
+    """
+
+    matches: tuple[Match, ...] = ()
+    why: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RankBatch(Ask[Ranking]):
+    """Matcher to budget: let a model rank these pairs of one profile, as far as money reaches.
+
+    Attributes:
+        deadline: Of Trio's clock; no call begins after it, and none lasts longer.
+        ranked_at: When a model last ranked for the profile, aware UTC; who waits longest is first.
+    """
+
+    profile: StoredProfile
+    candidates: tuple[Candidate, ...]
+    deadline: float
+    ranked_at: dt.datetime | None = None
 
 
 @attrs.frozen
@@ -162,6 +193,7 @@ class OrderDomain(Ask[DomainView | OrderRefused]):
     order: Order
 
 
+BudgetMessage = RankBatch
 MatcherMessage = PostingsStored | MatchPending
 DigestMessage = MatchesRecorded | FirstCycleEnded
 ScraperMessage = ReadDomain | ObeyOrder

@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from jobping.core.model import Usage
 from jobping.core.pricing import USD, Bound, Cost
 
 THRESHOLDS: Final = (50, 80, 95, 100)
@@ -93,31 +94,20 @@ class Ending:
     """How a reservation ends.
 
     Attributes:
-        cost: What was billed; None: nothing where it is released, the bound where it lapses.
-        input_tokens: The prompt's tokens as billed.
         outcome: A word for the log.
+        cost: What was billed; None: nothing where it is released, the bound where it lapses.
+        usage: As billed.
+        model: The name of the model that answered.
+        request_id: The server's id of the call.
     """
 
     state: EntryState
     outcome: str
     cost: Cost | None = None
-    input_tokens: int | None = None
+    usage: Usage | None = None
     model: str | None = None
     tier: str | None = None
     request_id: str = ""
-
-
-def settled(cost: Cost, input_tokens: int, **answer: str | None) -> Ending:
-    """Return the end of a call whose bill is known."""
-    return Ending(
-        state=EntryState.SETTLED,
-        outcome=answer.pop("outcome", None) or "stop",
-        cost=cost,
-        input_tokens=input_tokens,
-        model=answer.get("model"),
-        tier=answer.get("tier"),
-        request_id=answer.get("request_id") or "",
-    )
 
 
 def released(outcome: str) -> Ending:

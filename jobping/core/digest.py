@@ -84,6 +84,7 @@ def compose(
     *,
     left_out: LeftOut = _NOTHING,
     credits: Mapping[SourceName, str] = _NO_CREDITS,
+    expects_model: bool = False,
 ) -> Digest:
     """Return the texts of a digest; without items one that says so, for the caller not to send.
 
@@ -96,8 +97,18 @@ def compose(
         down: Domains that cannot be reached at present; their postings are marked.
         left_out: How many matches were left out.
         credits: The name that each source wants to see; its own name stands for a missing one.
+        expects_model: A model ranks as a rule, so what is ranked locally is marked.
     """
-    view = view_digest(profile, items, now, since, down, left_out=left_out, credits=credits)
+    view = view_digest(
+        profile,
+        items,
+        now,
+        since,
+        down,
+        left_out=left_out,
+        credits=credits,
+        expects_model=expects_model,
+    )
     return Digest(subject=view.subject, text=render_text(view), html=render_html(view))
 
 

@@ -9,7 +9,7 @@ import attrs
 
 from jobping.core.age import ago, day
 from jobping.core.ids import Domain, SourceName
-from jobping.core.match import MatchedPosting
+from jobping.core.match import LOCAL, MatchedPosting
 from jobping.core.places import says_remote
 from jobping.core.posting import (
     Interval,
@@ -109,10 +109,12 @@ def view_digest(
     *,
     left_out: LeftOut,
     credits: Mapping[SourceName, str],
+    expects_model: bool = False,
 ) -> DigestView:
     """Return what the digest says; parameters as those of `digest.compose`."""
     items = tuple(items)
     views = tuple(_item(item, now, since, down, credits) for item in items)
+    local = sum(item.match.origin == LOCAL for item in items) if expects_model else 0
     count = "1 job" if len(views) == 1 else f"{len(views)} jobs"
     headline = f"{count if views else 'Nothing new'} for {profile.name}"
     subject = f"{headline}: {views[0].title}" if views else headline
@@ -120,10 +122,21 @@ def view_digest(
         subject=printable(subject, _SUBJECT_LIMIT),
         headline=headline,
         day=day(now),
-        notes=(*_why_earlier(items, views, down), *_notes(profile, views, left_out)),
+        notes=(
+            *_ranked_locally(local, len(views)),
+            *_why_earlier(items, views, down),
+            *_notes(profile, views, left_out),
+        ),
         items=views,
         profile=profile.name,
     )
+
+
+def _ranked_locally(local: int, count: int) -> Iterable[str]:
+    """Say for how many postings a model was wanted and not to be had."""
+    if local:
+        which = "Ranked" if local == count else f"{local} of {count} ranked"
+        yield f"{which} locally, without the language model."
 
 
 def _why_earlier(

@@ -1,11 +1,15 @@
 """A posting scored for a profile."""
 
 import datetime as dt
+from typing import Final
 
 import attrs
 
 from jobping.core.ids import PostingId, ProfileId
 from jobping.core.posting import StoredPosting
+
+LOCAL: Final = "local"
+"""The origin of a match that no model has judged."""
 
 
 @attrs.frozen(kw_only=True)

@@ -16,15 +16,13 @@ from jobping.core.fit import Fit
 from jobping.core.hard_filters import why_excluded
 from jobping.core.interest import judge_interest
 from jobping.core.language import guess_language
-from jobping.core.match import Match
+from jobping.core.match import LOCAL, Match
 from jobping.core.matcher import Matcher, Reading, prepare, read
 from jobping.core.pay_fit import judge_pay
 from jobping.core.place_fit import judge_place
 from jobping.core.posting import Precision, Remote, StoredPosting
 from jobping.core.profile import Level, Profile, RemoteWish, StoredProfile
 
-LOCAL: Final = "local"
-"""The origin of a match that no model has seen."""
 MINIMUM_SCORE: Final = 30
 """Below it a posting is no match; without one wanted word no posting gets there."""
 SHORTLIST_LIMIT: Final = 200

@@ -21,6 +21,7 @@ from jobping.core.budget import (
     Refused,
     Reservation,
     Window,
+    lapsed,
 )
 from jobping.errors import StoreConflict
 from jobping.store.bridge import Database
@@ -101,7 +102,8 @@ WITH ended AS (
         used_tokens = w.used_tokens + m.tokens, used_nanousd = w.used_nanousd + m.nanousd
     FROM moved m WHERE w.kind = m.kind AND w.starts = m.starts
 )
-SELECT id, daemon, model, bound_tokens, bound_nanousd, tokens, nanousd, day, month FROM ended
+SELECT id, daemon, model, prompt_bound, bound_tokens, bound_nanousd, tokens, nanousd, day, month
+FROM ended
 """
 
 _BOOKED = """
@@ -243,6 +245,7 @@ class Ended:
     id: str
     daemon: str
     model: str
+    prompt_bound: int
     bound_tokens: int
     bound_nanousd: int
     tokens: int
@@ -260,6 +263,7 @@ class Opened:
     """
 
     lapsed: tuple[Ended, ...]
+    warned: tuple[Warned, ...]
     recounted: tuple[Window, ...]
     balances: tuple[Balance, ...]
     margins: dict[str, float]
@@ -348,7 +352,7 @@ async def _end_within(
         ending.state.value,
         ending.cost.tokens if ending.cost else none,
         ending.cost.nanousd if ending.cost else none,
-        ending.input_tokens,
+        ending.usage.input_tokens if ending.usage else None,
         clean_optional(ending.model),
         clean_optional(ending.tier),
         clean_optional(ending.request_id),
@@ -415,7 +419,7 @@ async def _open(connection: Connection, daemon: str, limits: Limits) -> Opened:
     """Resolve what was left open, and compare balances with their journal; asyncio side."""
     async with connection.transaction():
         await connection.execute(_LIVE, daemon, ALIVE_S)
-    lapsed = await _lapse(connection, daemon, limits, own=True)
+    ended, warned = await _lapse(connection, daemon, limits, own=True)
     async with connection.transaction():
         day, month, _ = await _windows(connection)
         recounted = await connection.fetch(_RECOUNT, day, month)
@@ -423,7 +427,8 @@ async def _open(connection: Connection, daemon: str, limits: Limits) -> Opened:
         _, _, balances = await _windows(connection)
         margins = await connection.fetch(_MARGINS)
     return Opened(
-        lapsed=lapsed,
+        lapsed=ended,
+        warned=warned,
         recounted=tuple(Window(row["kind"]) for row in recounted),
         balances=balances,
         margins={row["model"]: row["ratio"] for row in margins},
@@ -432,14 +437,11 @@ async def _open(connection: Connection, daemon: str, limits: Limits) -> Opened:
 
 async def _lapse(
     connection: Connection, daemon: str, limits: Limits, *, own: bool
-) -> tuple[Ended, ...]:
+) -> tuple[tuple[Ended, ...], tuple[Warned, ...]]:
     """End what no living daemon will; asyncio side."""
     rows = await connection.fetch(_ABANDONED, daemon if own else "", daemon)
-    if not rows:
-        return ()
-    ending = Ending(state=EntryState.LAPSED, outcome="abandoned")
-    ended, _ = await _end(connection, limits, [str(row["id"]) for row in rows], ending)
-    return ended
+    ids = [str(row["id"]) for row in rows]
+    return await _end(connection, limits, ids, lapsed("abandoned")) if ids else ((), ())
 
 
 async def _balances(connection: Connection) -> tuple[Balance, ...]:
@@ -464,7 +466,7 @@ class Ledger:
         """Lapse what this daemon's predecessor and dead daemons left open; check the balances."""
         return await self.database.run(_open, self.daemon, self.limits)
 
-    async def lapse_abandoned(self) -> tuple[Ended, ...]:
+    async def lapse_abandoned(self) -> tuple[tuple[Ended, ...], tuple[Warned, ...]]:
         """Lapse what daemons have left open whose lease has run out meanwhile."""
         return await self.database.run(_lapse, self.daemon, self.limits, own=False)
 

@@ -96,6 +96,20 @@ ORDER BY m.news_at IS NULL, m.score DESC, coalesce(m.news_at, m.first_seen_at) D
 LIMIT $3
 """
 
+# What a model says replaces a local score, unless the posting or its place in a digest has changed.
+_UPGRADE = """
+UPDATE match m SET score = b.score, origin = b.origin, reason = b.reason
+FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::smallint[], $5::text[], $6::text[])
+    AS b (profile_id, posting_id, posting_version, score, origin, reason)
+WHERE m.profile_id = b.profile_id AND m.posting_id = b.posting_id
+  AND m.posting_version = b.posting_version
+  AND NOT EXISTS (
+      SELECT FROM digest_item i
+      WHERE i.profile_id = m.profile_id AND i.posting_id = m.posting_id
+  )
+RETURNING m.posting_id
+"""
+
 _LISTED = """
 SELECT * FROM matched_posting
 WHERE profile_id = $1
@@ -116,13 +130,23 @@ async def _claim(
 
 async def _write(connection: Connection, matches: Sequence[Match]) -> None:
     """Write matches; asyncio side, inside a transaction."""
+    if matches:
+        await connection.execute(_WRITE, *_columns(matches))
+
+
+def _columns(matches: Sequence[Match]) -> list[list[object]]:
+    """Return the columns of matches, each pair once and in one order."""
     distinct = {(match.profile_id, match.posting_id): match for match in matches}
     rows = [
         (*key, match.posting_version, match.score, clean(match.origin), clean(match.reason))
-        for key, match in distinct.items()
+        for key, match in sorted(distinct.items())
     ]
-    if rows:
-        await connection.execute(_WRITE, *(list(column) for column in zip(*rows, strict=True)))
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+async def _upgrade(connection: Connection, matches: Sequence[Match]) -> int:
+    """Replace local scores; asyncio side."""
+    return len(await connection.fetch(_UPGRADE, *_columns(matches))) if matches else 0
 
 
 async def _record(
@@ -181,6 +205,13 @@ class Matches:
                 that changed meanwhile stays queued.
         """
         await self.database.run(_record, matches, done)
+
+    async def upgrade(self, matches: Sequence[Match]) -> int:
+        """Replace the scores of stored matches by what a model says; return how many changed.
+
+        One whose posting has changed meanwhile, or that a digest carries, stays as it is.
+        """
+        return await self.database.run(_upgrade, matches)
 
     async def record_search(
         self, profile: ProfileId, version: int, matches: Sequence[Match]

@@ -5,6 +5,7 @@ import hashlib
 import uuid
 
 from jobping.core.budget import Balance, Ending, EntryState, Limits, Reservation
+from jobping.core.model import Usage
 from jobping.core.pricing import Bound, Cost, NanoUsd
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
@@ -54,7 +55,7 @@ def settle(tokens: int, nanousd: int, *, input_tokens: int = 0) -> Ending:
         state=EntryState.SETTLED,
         outcome="stop",
         cost=Cost(tokens=tokens, nanousd=NanoUsd(nanousd)),
-        input_tokens=input_tokens,
+        usage=Usage(input_tokens=input_tokens, output_tokens=0),
     )
 
 

@@ -1,0 +1,117 @@
+"""The best local matches of profiles whose digest is near, given to a model to rank.
+
+Bounded in time, and never in the way: what a model does not say in time stays as it was.
+"""
+
+import datetime as dt
+from typing import Final
+
+import attrs
+import trio
+
+from jobping.actors.messages import BudgetMessage, RankBatch, Ranking
+from jobping.clock import Clock
+from jobping.core.profile import StoredProfile
+from jobping.core.prompt import Candidate
+from jobping.core.schedule import EPOCH, DigestRules, due_period, next_period
+from jobping.core.shortlist import BATCH, is_time, shortlist
+from jobping.events import Emit
+from jobping.store.digests import Digests
+from jobping.store.matches import Matches
+from jobping.store.profiles import Profiles
+from jobping.store.rankings import Rankings
+from supervisors import Ref, SupervisionError
+
+PASS_WITHIN_S: Final = 60.0  # new postings wait so long at most
+ANSWER_WITHIN_S: Final = 45.0  # one batch: a call of 30 s, and its turn in the queue
+PENDING_LIMIT: Final = 120  # best unsent matches from which the shortlist is made
+
+
+@attrs.define(kw_only=True)
+class ModelPass:
+    """Lets a model rank for the profiles that are due, the one it served longest ago first.
+
+    Attributes:
+        pending_within_s: How old news may be that still fills a digest.
+    """
+
+    budget: Ref[BudgetMessage]
+    rules: DigestRules
+    profiles: Profiles
+    matches: Matches
+    digests: Digests
+    rankings: Rankings
+    clock: Clock
+    emit: Emit
+    pending_within_s: float
+
+    async def run(self, stop_requested: trio.Event) -> None:
+        """Make one pass; a stop, the end of its time or of the budget ends it early."""
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = trio.current_time() + PASS_WITHIN_S
+            nursery.start_soon(_cancel_at, stop_requested, nursery.cancel_scope)
+            await self._rank_due()
+            nursery.cancel_scope.cancel()
+
+    async def _rank_due(self) -> None:
+        served = await self.rankings.last_served()
+        never = dt.datetime.min.replace(tzinfo=dt.UTC)
+        for stored in sorted(
+            await self.profiles.all(), key=lambda one: (served.get(one.id, never), one.id)
+        ):
+            due_in_s = await self._due_in_s(stored)
+            if not is_time(BATCH, due_in_s):
+                continue
+            pending = await self.matches.pending(
+                stored.id, within_s=self.pending_within_s, limit=PENDING_LIMIT
+            )
+            candidates = shortlist(stored.profile, pending)
+            if is_time(len(candidates), due_in_s) and not await self._rank(
+                stored, candidates, served.get(stored.id)
+            ):
+                return
+
+    async def _due_in_s(self, stored: StoredProfile) -> float:
+        """Return the seconds until a profile's next digest, 0 where it is due."""
+        utcnow = self.clock.utcnow()
+        last = await self.digests.last(stored.id)
+        since = last.claimed_at if last else EPOCH
+        if due_period(self.rules, last.period if last else None, since, utcnow) is not None:
+            return 0.0
+        return (next_period(self.rules, utcnow).due_at - utcnow).total_seconds()
+
+    async def _rank(
+        self,
+        stored: StoredProfile,
+        candidates: tuple[Candidate, ...],
+        ranked_at: dt.datetime | None,
+    ) -> bool:
+        """Have the pairs of one profile ranked; say whether others should be tried, too."""
+        for start in range(0, len(candidates), BATCH):
+            batch = RankBatch(
+                profile=stored,
+                candidates=candidates[start : start + BATCH],
+                deadline=trio.current_time() + ANSWER_WITHIN_S,
+                ranked_at=ranked_at,
+            )
+            try:
+                ranking = await self.budget.ask(batch, within=ANSWER_WITHIN_S)
+            except SupervisionError as error:
+                ranking = Ranking(why=type(error).__name__)
+            changed = await self.matches.upgrade(ranking.matches)
+            self.emit(
+                "matches.ranked",
+                level="info" if changed else "debug",
+                profile=stored.id,
+                pairs=len(batch.candidates),
+                ranked=changed,
+                why=ranking.why,
+            )
+            if ranking.why is not None:
+                return False
+        return True
+
+
+async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
