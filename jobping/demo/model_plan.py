@@ -5,9 +5,19 @@ them.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 import attrs
+
+Content = Literal[
+    "ranked", "gullible", "unknown_id", "doubled", "missing", "text_score", "high_score",
+    "float_score", "long_reason", "fenced", "prose", "empty",
+]  # fmt: skip
+Finish = Literal["stop", "length", "content_filter", "refusal"]
+Shape = Literal["json", "html", "broken", "list", "none"]
+UsageShape = Literal["true", "absent", "null", "text", "negative", "huge", "details"]
+Fate = Literal["whole", "hang", "close", "reset"]
+Hold = Literal["", "received", "billed", "half_sent"]
 
 
 @attrs.frozen(kw_only=True)
@@ -42,10 +52,10 @@ class Step:
 
     status: int = 200
     is_billed: bool = True
-    content: str = "ranked"
-    finish: str = "stop"
-    shape: str = "json"
-    usage: str = "true"
+    content: Content = "ranked"
+    finish: Finish = "stop"
+    shape: Shape = "json"
+    usage: UsageShape = "true"
     overrun: float = 1.0
     cached_share: float = 0.0
     written_share: float = 0.0
@@ -54,9 +64,9 @@ class Step:
     headers: tuple[tuple[str, str], ...] = ()
     head_delay_s: float = 0.0
     drip_s: float = 0.0
-    fate: str = "whole"
+    fate: Fate = "whole"
     cut_at: int = 0
-    hold: str = ""
+    hold: Hold = ""
     model: str | None = None
     service_tier: str | None = None
     times: int = 1
