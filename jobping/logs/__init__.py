@@ -28,7 +28,10 @@ __all__ = ["LINE_BYTES", "Form", "Log", "LogConfig", "is_journal", "mask_text", 
 _RANK: Mapping[str, int] = {name: rank for rank, name in enumerate(LEVELS)}
 _PRIORITY = (b"<7>", b"<6>", b"<4>", b"<3>")  # sd-daemon(3), in the order of LEVELS
 _NUMBER = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
-_LIBRARIES = ("httpx", "httpcore", "trio", "trio-asyncio", "asyncio", "asyncpg")
+_LIBRARIES = (
+    *("httpx", "httpcore", "trio", "trio-asyncio", "asyncio", "asyncpg"),
+    *("openai", "httpx2", "httpcore2"),
+)
 _CLOSE_S = 1.0  # design/operations.md, section 4, stage 7
 
 
