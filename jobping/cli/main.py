@@ -6,7 +6,18 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from jobping.cli import board, config, daemon, db, digest, domains, jobs, profile, sources
+from jobping.cli import (
+    board,
+    config,
+    daemon,
+    db,
+    digest,
+    domains,
+    jobs,
+    profile,
+    sources,
+    tokenizer,
+)
 from jobping.cli.parser import (
     Commands,
     ExitCode,
@@ -19,7 +30,7 @@ from jobping.cli.parser import (
 )
 from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 
-_GROUPS = (daemon, domains, sources, board, profile, jobs, digest, config, db)
+_GROUPS = (daemon, domains, sources, board, profile, jobs, digest, config, db, tokenizer)
 _EXAMPLES = (
     "jobping demo                                    see everything work, without a network",
     "jobping run                                     poll the default boards until stopped",

@@ -19,7 +19,7 @@ import tiktoken
 import trio
 
 from jobping.core.model import Message
-from jobping.errors import ConfigError
+from jobping.errors import ConfigError, FetchError
 
 VOCABULARY_URL: Final = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
 VOCABULARY_SHA256: Final = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
@@ -126,15 +126,16 @@ async def fetch_vocabulary(folder: Path, url: str = VOCABULARY_URL) -> Path:
     """Get the vocabulary, check it and put it in its place at once.
 
     Raises:
-        ConfigError: It cannot be fetched or stored, or is not what it should be.
+        FetchError: It cannot be fetched, or is not what it should be.
+        ConfigError: It cannot be stored.
     """
     try:
         with trio.fail_after(FETCH_WITHIN_S):
             data = await _download(url)
     except (httpx2.HTTPError, trio.TooSlowError) as error:
-        raise ConfigError(f"{url}: {type(error).__name__}") from error
+        raise FetchError(url, type(error).__name__) from error
     if not is_vocabulary(data):
-        raise ConfigError(f"{url}: not the vocabulary (wrong size or SHA-256)")
+        raise FetchError(url, "not the vocabulary (wrong size or SHA-256)")
     try:
         return await trio.to_thread.run_sync(_store, folder, data)
     except OSError as error:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobping.core.model import Message, Role
-from jobping.errors import ConfigError
+from jobping.errors import ConfigError, FetchError
 from jobping.llm.tokens import (
     FILE_NAME,
     VOCABULARY_BYTES,
@@ -120,7 +120,17 @@ async def test_fetched_vocabulary_is_checked_stored_and_used(vocabulary, tmp_pat
 async def test_fetch_stores_nothing_else(tmp_path, body, status):
     async with trio.open_nursery() as nursery:
         url = await serve(nursery, body, status)
-        with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1"):
+        with pytest.raises(FetchError, match=r"http://127\.0\.0\.1"):
             await fetch_vocabulary(tmp_path, url)
         nursery.cancel_scope.cancel()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_folder_that_cannot_be_made_is_the_operators_matter(vocabulary, tmp_path):
+    source = next(path for path in vocabulary.glob("*") if path.stat().st_size == VOCABULARY_BYTES)
+    (tmp_path / "file").touch()
+    async with trio.open_nursery() as nursery:
+        url = await serve(nursery, source.read_bytes())
+        with pytest.raises(ConfigError, match="file"):
+            await fetch_vocabulary(tmp_path / "file", url)
+        nursery.cancel_scope.cancel()
