@@ -1,6 +1,6 @@
 """The composition root of `jobping run` and `jobping demo`: builds every part and joins them.
 
-The tree, in start order (stopped in reverse): store, digest, matcher, ingest, supply, cycle,
+The tree, in start order (stopped in reverse): store, budget, digest, matcher, ingest, supply, cycle,
 degradation with one child per scraper domain, heartbeat, control.
 """
 
@@ -27,6 +27,7 @@ from jobping.core.ids import Domain, SourceName
 from jobping.core.schedule import DigestRules
 from jobping.core.summary import Summary, Traffic
 from jobping.delivery import ConsoleDelivery, Delivery, FilesDelivery
+from jobping.demo.model_server import ModelServer, open_model_server
 from jobping.demo.recorded import read_recordings
 from jobping.demo.synthetic import Synthetic
 from jobping.demo.world import Supplier, World, open_world
@@ -35,7 +36,14 @@ from jobping.errors import ConfigError, StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher, FetchLimits, open_fetcher
 from jobping.logs import Log, is_journal, open_log
-from jobping.settings import DemoOptions, RunOptions, Settings, SourceSettings
+from jobping.settings import (
+    DemoOptions,
+    LlmSettings,
+    RunOptions,
+    Secret,
+    Settings,
+    SourceSettings,
+)
 from jobping.sources import DEFAULT_BOARDS, SOURCES
 from jobping.sources.source import Pace, Source, with_base_url
 from jobping.store.bridge import Database, Dsn, open_loop, run_alone, serve_database
@@ -139,8 +147,8 @@ async def _run_settings(settings: Settings, plan: _Plan) -> Outcome:
 
 
 async def _run_demo(settings: Settings, options: DemoOptions, plan: _Plan) -> Outcome:
-    async with open_world(_supplier(options)) as world:
-        return await _Daemon(settings=demo_settings(settings, world), plan=plan).run()
+    async with open_world(_supplier(options)) as world, open_model_server() as models:
+        return await _Daemon(settings=demo_settings(settings, world, models), plan=plan).run()
 
 
 def _supplier(options: DemoOptions) -> Supplier:
@@ -156,8 +164,8 @@ def _supplier(options: DemoOptions) -> Supplier:
     return Synthetic(seed=options.seed, now=today)
 
 
-def demo_settings(settings: Settings, world: World) -> Settings:
-    """Point every source at the demo's world, at a pace that a demo can wait for.
+def demo_settings(settings: Settings, world: World, models: ModelServer) -> Settings:
+    """Point every source and model at the demo's world, at a pace that a demo can wait for.
 
     The rules are those of every run; postings of any age are news, because the recorded answers
     are years old.
@@ -178,6 +186,11 @@ def demo_settings(settings: Settings, world: World) -> Settings:
         default_boards=False,
         matching=attrs.evolve(settings.matching, recent_days=ANY_AGE_DAYS),
         digest=DigestRules(every_s=DEMO_DIGEST_S),
+        llm=LlmSettings(
+            api_key=Secret("demo"),
+            base_url=models.base_url,
+            tokenizer_dirs=(settings.state_dir / "tiktoken",),
+        ),
     )
 
 

@@ -202,6 +202,9 @@ EVENTS: tuple[EventType, ...] = (
            "A limit lets nothing through any more until its window ends; once in it."),
     _event("prices.aged", "warning", "as_of",
            "The table of prices is old; state yours in `budget.prices` or JOBPING_PRICES_FILE."),
+    _event("tokens.bounded", "info", "command",
+           "Prompts are bounded by their bytes, as the file to count them with is missing; only"
+           " the last of a budget stays unused. The command gets it."),
     _event("model.called", "info",
            "id request_id profile asked model tier pairs input_tokens cached_tokens written_tokens"
            " output_tokens reasoning_tokens cost_nanousd duration_s outcome",

@@ -1,7 +1,7 @@
 """The supervision tree of the daemon: every actor with its mailbox, downstream first.
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
-store, digest, matcher, ingest, supply, cycle, degradation (one child per scraper domain that is
+store, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper domain that is
 held by lease), heartbeat, control.
 """
 
@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 import attrs
 
 from jobping.actors.backfill import Backfill
+from jobping.actors.budget import STOP_WITHIN_S, BudgetActor, Models
 from jobping.actors.cycle import Cycle
 from jobping.actors.degradation import Degradation, MakeActor, Place
 from jobping.actors.digest import DigestActor
@@ -25,6 +26,7 @@ from jobping.actors.ingest import ingest
 from jobping.actors.matcher import Matcher
 from jobping.actors.messages import (
     BoardPolled,
+    BudgetMessage,
     DegradationMessage,
     DigestMessage,
     JudgeSupply,
@@ -32,9 +34,11 @@ from jobping.actors.messages import (
     ScraperMessage,
     StorePostings,
 )
+from jobping.actors.model_pass import ModelPass
 from jobping.actors.network_gate import NetworkGate
 from jobping.actors.observer import observer
 from jobping.actors.operator import Operator
+from jobping.actors.paid_call import PaidCalls
 from jobping.actors.scraper import Parts, Scraper
 from jobping.actors.shared_pace import SharedPace, SharedPaces
 from jobping.actors.supply import Reserve, SupplyActor
@@ -47,6 +51,7 @@ from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Tier
 from jobping.core.limiter import LimiterRules
+from jobping.core.model import Dialect
 from jobping.core.quota import Quota, Span, strictest
 from jobping.core.robots import Use
 from jobping.core.schedule import PollRules, is_due
@@ -54,6 +59,7 @@ from jobping.delivery import Delivery
 from jobping.errors import StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher
+from jobping.llm import load_counter, open_model
 from jobping.settings import Settings
 from jobping.sources.source import Pace, Source
 from jobping.store.boards import Boards
@@ -61,9 +67,12 @@ from jobping.store.bridge import Database
 from jobping.store.digests import Digests
 from jobping.store.gates import Gates
 from jobping.store.leases import Leases
+from jobping.store.ledger import Ledger
 from jobping.store.matches import Matches
 from jobping.store.postings import Postings
 from jobping.store.profiles import Profiles
+from jobping.store.rankings import Rankings
+from jobping.store.spending import Spending
 from supervisors import (
     ActorFunction,
     AnyChildSpec,
@@ -93,6 +102,7 @@ STORE_STOP_S: Final = 25.0  # the pool's close, then SIGINT to the server, 10 s,
 DIGEST_STOP_S: Final = 15.0  # a digest in hand is sent and marked
 DEGRADATION_STOP_S: Final = 16.0  # its children's 15 s and a margin
 STORE_RETRY_S: Final = 5.0  # a unit has waited as long for a connection before it gave up
+BATCHES_WAITING: Final = 16  # of 20 pairs; their askers wait, and the actor has a queue of its own
 PAGES_WAITING: Final = 16  # pages of up to 200 drafts, about 2 MB each at worst
 ASKS_WAITING: Final = 16
 
@@ -107,6 +117,8 @@ class Stores:
     matches: Matches
     digests: Digests
     gates: Gates
+    rankings: Rankings
+    spending: Spending
 
     @classmethod
     def of(cls, database: Database) -> "Stores":
@@ -118,6 +130,8 @@ class Stores:
             matches=Matches(database=database),
             digests=Digests(database=database),
             gates=Gates(database=database),
+            rankings=Rankings(database=database),
+            spending=Spending(database=database),
         )
 
 
@@ -166,6 +180,9 @@ class Materials:
 class _Mailboxes:
     """One per actor that others send to. Nudges coalesce: one waiting says as much as many."""
 
+    budget: Mailbox[BudgetMessage] = attrs.Factory(
+        lambda: Mailbox(MailboxSpec(capacity=BATCHES_WAITING))
+    )
     digest: Mailbox[DigestMessage] = attrs.Factory(lambda: Mailbox(_nudged()))
     matcher: Mailbox[MatcherMessage] = attrs.Factory(lambda: Mailbox(_nudged()))
     ingest: Mailbox[StorePostings] = attrs.Factory(
@@ -206,6 +223,12 @@ def build_tree(materials: Materials) -> Supervisor:
             start=materials.serve_store,
             start_timeout=math.inf,  # a first start, a recovery or a migration takes what it takes
             stop_timeout=STORE_STOP_S,
+        ),
+        ChildSpec(
+            id="budget",
+            start=_fresh(partial(_budget, materials)),
+            mailbox=boxes.budget,
+            stop_timeout=STOP_WITHIN_S,
         ),
         ChildSpec(
             id="digest",
@@ -254,6 +277,36 @@ def build_tree(materials: Materials) -> Supervisor:
     )
 
 
+def _budget(materials: Materials) -> BudgetActor:
+    llm, budget = materials.settings.llm, materials.settings.budget
+    is_openai = llm.dialect is Dialect.OPENAI
+    emit = materials.emit_as("budget")
+    chain = llm.models if budget.fallback else llm.models[:1]
+    return BudgetActor(
+        name=materials.daemon,
+        calls=PaidCalls(
+            ledger=Ledger(
+                database=materials.database, daemon=materials.daemon, limits=budget.limits
+            ),
+            prices=budget.prices,
+            clock=materials.clock,
+            emit=emit,
+            regional=llm.is_regional,
+            by_asked=not is_openai,
+        ),
+        rankings=materials.stores.rankings,
+        models=Models(
+            chain=chain if llm.is_on else (),
+            tier="default" if is_openai else None,
+            concurrency=llm.concurrency,
+            connect=partial(open_model, llm.place(materials.settings.network.allow)),
+            load_counter=partial(load_counter, llm.tokenizer_dirs),
+        ),
+        clock=materials.clock,
+        emit=emit,
+    )
+
+
 def _digest(materials: Materials) -> DigestActor:
     stores, settings = materials.stores, materials.settings
     return DigestActor(
@@ -267,6 +320,7 @@ def _digest(materials: Materials) -> DigestActor:
         clock=materials.clock,
         emit=materials.emit_as("digest"),
         pending_within_s=settings.matching.backfill_days * DAY_S,
+        expects_model=settings.llm.is_on,
     )
 
 
@@ -281,6 +335,22 @@ def _matcher(materials: Materials, boxes: _Mailboxes) -> Matcher:
         clock=materials.clock,
         emit=materials.emit_as("matcher"),
         search_within_s=materials.settings.matching.backfill_days * DAY_S,
+        model_pass=_model_pass(materials, boxes) if materials.settings.llm.is_on else None,
+    )
+
+
+def _model_pass(materials: Materials, boxes: _Mailboxes) -> ModelPass:
+    stores = materials.stores
+    return ModelPass(
+        budget=boxes.budget.ref,
+        rules=materials.settings.digest,
+        profiles=stores.profiles,
+        matches=stores.matches,
+        digests=stores.digests,
+        rankings=stores.rankings,
+        clock=materials.clock,
+        emit=materials.emit_as("matcher"),
+        pending_within_s=materials.settings.matching.backfill_days * DAY_S,
     )
 
 

@@ -51,7 +51,7 @@ def commands(
 ) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Yield every command that can be given, with its parser."""
     below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    if not below:
+    if parser.get_default("command") is not None:
         yield name, parser
     for action in below:
         for word, inner in action.choices.items():

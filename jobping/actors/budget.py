@@ -15,14 +15,14 @@ import trio
 
 from jobping.actors.messages import BudgetMessage, Ranking
 from jobping.actors.paid_call import PaidCalls
-from jobping.actors.ranker import Count, Ranker
+from jobping.actors.ranker import Ranker
 from jobping.clock import Clock
 from jobping.core.budget import Balance, Measure, Window, binding
 from jobping.core.ids import ProfileId
 from jobping.core.pricing import STALE_AFTER, WARN_BEFORE, bound
 from jobping.errors import StoreUnavailable
 from jobping.events import Emit
-from jobping.llm.protocol import ModelProtocol
+from jobping.llm import CounterProtocol, ModelProtocol
 from jobping.store.ledger import Ended
 from jobping.store.rankings import Rankings
 from supervisors import Context, Delivery
@@ -43,14 +43,14 @@ class Models:
         tier: The service tier to ask for; None: none is named.
         concurrency: Most calls at once.
         connect: Opens the client.
-        open_counter: Returns what bounds the tokens of a prompt.
+        load_counter: Returns what bounds the tokens of prompts.
     """
 
     chain: tuple[str, ...]
     tier: str | None
     concurrency: int
     connect: Callable[[], AbstractAsyncContextManager[ModelProtocol]]
-    open_counter: Callable[[], Awaitable[Count]]
+    load_counter: Callable[[], Awaitable[CounterProtocol]]
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -91,6 +91,9 @@ class BudgetActor:
 
     async def _serve(self, ctx: Context[BudgetMessage]) -> None:
         async with self.models.connect() as model, trio.open_nursery() as workers:
+            counter = await self.models.load_counter()
+            if not counter.has_vocabulary:
+                self.emit("tokens.bounded", command="jobping tokenizer fetch")
             ranker = Ranker(
                 name=self.name,
                 calls=self.calls,
@@ -98,7 +101,7 @@ class BudgetActor:
                 chain=self.models.chain,
                 tier=self.models.tier,
                 model=model,
-                count=await self.models.open_counter(),
+                counter=counter,
                 clock=self.clock,
                 emit=self.emit,
             )

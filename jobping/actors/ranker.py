@@ -7,7 +7,7 @@ leaves the pairs to the local ranking.
 import datetime as dt
 import hashlib
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,7 +20,7 @@ from jobping.clock import Clock
 from jobping.core.budget import Refused, Step, first_step, step_down
 from jobping.core.ids import PostingId
 from jobping.core.match import Match
-from jobping.core.model import Message, ModelAnswer, ModelRequest
+from jobping.core.model import ModelAnswer, ModelRequest
 from jobping.core.model_pace import Pause, Wait
 from jobping.core.prompt import (
     PROMPT_VERSION,
@@ -34,7 +34,7 @@ from jobping.core.prompt import (
 from jobping.core.shortlist import BATCH
 from jobping.errors import Billing, ModelError, ModelRejected, ModelThrottled, StoreUnavailable
 from jobping.events import Emit
-from jobping.llm.protocol import ModelProtocol
+from jobping.llm.protocol import CounterProtocol, ModelProtocol
 from jobping.store.ledger import AskedAlready
 from jobping.store.rankings import Claimed, Rankings, Said
 from supervisors import Delivery
@@ -48,9 +48,6 @@ SHORTEST_PAUSE_S: Final = 0.05
 COUNT_MARGIN: Final = 1.02  # framing that no server documents; design/budget.md section 2
 TOKEN_BYTES: Final = 16
 GONE: Final = ("model_not_found", "unsupported_parameter", "unsupported_value")
-
-Count = Callable[[str, Sequence[Message], bytes], int]
-"""Returns the upper bound of a prompt's tokens; may take milliseconds."""
 
 
 @attrs.define(kw_only=True)
@@ -95,7 +92,7 @@ class Ranker:
     chain: tuple[str, ...]
     tier: str | None
     model: ModelProtocol
-    count: Count
+    counter: CounterProtocol
     clock: Clock
     emit: Emit
     _full_until: float = attrs.field(default=0.0, init=False)
@@ -203,7 +200,7 @@ class Ranker:
 
     async def _question(self, work: _Work, step: Step, prompt: Prompt) -> Question:
         counted = await trio.to_thread.run_sync(
-            self.count, step.model, prompt.messages, prompt.schema
+            self.counter.count, step.model, prompt.messages, prompt.schema
         )
         margin = COUNT_MARGIN * self.calls.margins.get(step.model, 1.0)
         keys = sorted(work.keys_of([match for _, match in prompt.pairs]))
@@ -217,7 +214,7 @@ class Ranker:
                 schema=prompt.schema,
                 max_output_tokens=prompt.max_output_tokens,
                 service_tier=self.tier,
-                prompt_tokens_bound=int(counted * margin) + 1,
+                prompt_tokens_bound=int(counted.tokens * margin) + 1,
             ),
         )
 

@@ -18,6 +18,7 @@ from jobping.cli.session import with_stores
 from jobping.clock import Clock
 from jobping.core.match import MatchedPosting
 from jobping.core.posting import StoredPosting
+from jobping.core.ranking import Excluded, Scored, judge
 
 if TYPE_CHECKING:
     from jobping.tree import Stores
@@ -38,6 +39,14 @@ _MATCHED = (
     Column(title="sent"),
     Column(title="why", folds=True),
     Column(title="url", folds=True),
+)
+_WHY = (
+    Column(title="score", right=True),
+    Column(title="ranked by"),
+    Column(title="title"),
+    Column(title="why", folds=True),
+    Column(title="local", right=True),
+    Column(title="why", folds=True),
 )
 
 
@@ -67,9 +76,14 @@ def add(commands: Commands) -> None:
         "the postings that fit a profile, best first",
         group="results",
         usage="PROFILE",
-        examples=["jobping matches example", "jobping matches me --limit 50 --json"],
+        examples=["jobping matches example --why", "jobping matches me --limit 50 --json"],
     )
     matching.add_argument("profile", metavar="PROFILE")
+    matching.add_argument(
+        "--why",
+        action="store_true",
+        help="who ranked each, and what the local ranking says of it today",
+    )
     matching.set_defaults(command=_matches)
     for command in (searching, matching):
         add_limit_option(command, 20)
@@ -94,12 +108,15 @@ def _matches(arguments: argparse.Namespace) -> int:
     async def body(stores: "Stores") -> int:
         stored = await find(stores, arguments.profile)
         matched = await stores.matches.listed(stored.id, limit=arguments.limit)
-        if arguments.json:
-            print_json([_matched_json(item) for item in matched])
-            return 0
         now = Clock().utcnow()
         empty = f"nothing fits {stored.profile.name} yet"
-        print_table(_MATCHED, [_matched_row(item, now) for item in matched], empty=empty)
+        if arguments.json:
+            print_json([_matched_json(item) for item in matched])
+        elif arguments.why:
+            rows = [_why_row(item, judge(stored.profile, item.posting, now)) for item in matched]
+            print_table(_WHY, rows, empty=empty)
+        else:
+            print_table(_MATCHED, [_matched_row(item, now) for item in matched], empty=empty)
         return 0
 
     return with_stores(arguments, body)
@@ -128,6 +145,16 @@ def _matched_row(item: MatchedPosting, now: dt.datetime) -> list[str]:
         item.match.reason,
         draft.url,
     ]
+
+
+def _why_row(item: MatchedPosting, local: Excluded | Scored) -> list[str]:
+    match local:
+        case Scored():
+            now = [str(local.score), local.reason]
+        case Excluded():
+            now = ["-", f"excluded by now: {local.why}"]
+    match = item.match
+    return [str(match.score), match.origin, item.posting.draft.title, match.reason, *now]
 
 
 def as_json(posting: StoredPosting) -> dict[str, object]:

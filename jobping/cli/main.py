@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from jobping.cli import (
     board,
+    budget,
     config,
     daemon,
     db,
@@ -30,7 +31,7 @@ from jobping.cli.parser import (
 )
 from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 
-_GROUPS = (daemon, domains, sources, board, profile, jobs, digest, config, db, tokenizer)
+_GROUPS = (daemon, domains, budget, sources, board, profile, jobs, digest, config, db, tokenizer)
 _EXAMPLES = (
     "jobping demo                                    see everything work, without a network",
     "jobping run                                     poll the default boards until stopped",

@@ -104,6 +104,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def dollars(nanousd: int) -> str:
+    """Return an amount in dollars, rounded up to a millionth."""
+    millionths = -(-nanousd // 1_000)
+    text = f"{millionths // 10**6}.{millionths % 10**6:06d}"
+    whole, _, rest = text.partition(".")
+    return f"${whole}.{rest[:2]}{rest[2:].rstrip('0')}"
+
+
 def place(draft: PostingDraft) -> str:
     """Return the places of a posting in a few words."""
     first = [location.raw for location in draft.locations[:2]]

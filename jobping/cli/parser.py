@@ -99,10 +99,10 @@ class Commands:
         return _add(self._parsers, name, summary, details, examples)
 
 
-def add_commands(parser: Parser) -> "argparse._SubParsersAction[Parser]":
-    """Let the parser have commands below it, one of which must be given."""
+def add_commands(parser: Parser, *, required: bool = True) -> "argparse._SubParsersAction[Parser]":
+    """Let the parser have commands below it, one of which must be given unless it is one itself."""
     return parser.add_subparsers(
-        metavar="COMMAND", required=True, parser_class=Parser, title="commands"
+        metavar="COMMAND", required=required, parser_class=Parser, title="commands"
     )
 
 

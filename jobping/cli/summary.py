@@ -3,8 +3,8 @@
 import sys
 from typing import TYPE_CHECKING
 
-from jobping.cli.output import Column, print_json, print_pairs, print_table
-from jobping.core.summary import POSTING_KEYS
+from jobping.cli.output import Column, dollars, print_json, print_pairs, print_table
+from jobping.core.summary import POSTING_KEYS, Summary
 
 if TYPE_CHECKING:
     from jobping.daemon import Outcome
@@ -41,6 +41,7 @@ def _facts(outcome: "Outcome") -> list[tuple[str, str]]:
     facts = [
         ("boards", f"{polled} polled, {summary.failed} failed"),
         ("digests", str(summary.digests)),
+        *_models(summary),
         ("requests", _per(traffic.requests, traffic.connections)),
         ("queries", _per(traffic.statements, traffic.database_connections)),
         ("time", f"{outcome.duration_s:.1f} s"),
@@ -53,6 +54,12 @@ def _facts(outcome: "Outcome") -> list[tuple[str, str]]:
     if outcome.pace is not None:
         facts.append(("pace", outcome.pace))
     return facts
+
+
+def _models(summary: Summary) -> list[tuple[str, str]]:
+    if not summary.model_calls:
+        return []
+    return [("models", f"{summary.model_calls} calls, {dollars(summary.model_nanousd)}")]
 
 
 def _per(count: int, connections: int) -> str:

@@ -32,6 +32,8 @@ class Summary:
         by_source: Per source, postings by what they were.
         reasons: Rejected items by reason.
         digests: Digests sent.
+        model_calls: Calls of models.
+        model_nanousd: What their answers cost.
         crashes: Ends of parts of the daemon that were neither normal nor asked for.
         waiting: Boards that the pace left for later.
     """
@@ -41,6 +43,8 @@ class Summary:
     by_source: dict[str, dict[str, int]] = attrs.field(factory=dict)
     reasons: dict[str, int] = attrs.field(factory=dict)
     digests: int = 0
+    model_calls: int = 0
+    model_nanousd: int = 0
     crashes: int = 0
     waiting: tuple[str, ...] = ()
 
@@ -55,6 +59,10 @@ class Summary:
                     self.reasons[str(reason)] = self.reasons.get(str(reason), 0) + int(count)
             case "digest.sent":
                 self.digests += 1
+            case "model.called":
+                cost = fields.get("cost_nanousd")
+                self.model_calls += 1
+                self.model_nanousd += cost if isinstance(cost, int) else 0
             case "cycle.completed":
                 self._note_cycle(fields)
             case "child.exited":
@@ -99,6 +107,7 @@ class Summary:
             "postings": self.postings(),
             "by_source": {name: dict(counts) for name, counts in sorted(self.by_source.items())},
             "digests": self.digests,
+            "models": {"calls": self.model_calls, "cost_nanousd": self.model_nanousd},
             "http": {"requests": traffic.requests, "connections": traffic.connections},
             "db": {
                 "statements": traffic.statements,

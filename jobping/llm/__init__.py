@@ -6,15 +6,31 @@ second or more and 50 MB, which a daemon without a key never spends.
 """
 
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import trio
 
-from jobping.llm.place import Dialect, ModelPlace
-from jobping.llm.protocol import ModelProtocol
+from jobping.core.model import Dialect
+from jobping.llm.place import ModelPlace
+from jobping.llm.protocol import CounterProtocol, ModelProtocol
 
-__all__ = ["Dialect", "ModelPlace", "ModelProtocol", "open_model"]
+__all__ = [
+    "CounterProtocol",
+    "Dialect",
+    "ModelPlace",
+    "ModelProtocol",
+    "load_counter",
+    "open_model",
+]
+
+
+async def load_counter(folders: Iterable[Path]) -> CounterProtocol:
+    """Return what bounds the tokens of prompts; see `tokens.load_counter`."""
+    module = await trio.to_thread.run_sync(importlib.import_module, "jobping.llm.tokens")
+    counter: CounterProtocol = await module.load_counter(folders)
+    return counter
 
 
 @asynccontextmanager

@@ -1,22 +1,14 @@
 """Where a model is asked, and in which dialect; imports nothing heavy."""
 
-import enum
 import ipaddress
 from typing import Final
 
 import attrs
 
 from jobping.core.addresses import Network, Refused, parse_url, split_domain
+from jobping.core.model import Dialect
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
-
-
-class Dialect(enum.Enum):
-    """Which fields of a request the server understands."""
-
-    OPENAI = "openai"
-    COMPATIBLE = "compatible"
-    """Only those that every server of this kind takes."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,9 +1,12 @@
-"""What every way of asking a language model offers."""
+"""What every way of asking a language model, and of counting its prompts, offers."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
+import attrs
+
 from jobping.core.ids import Monotonic
-from jobping.core.model import ModelAnswer, ModelRequest
+from jobping.core.model import Message, ModelAnswer, ModelRequest
 
 
 class ModelProtocol(Protocol):
@@ -24,3 +27,26 @@ class ModelProtocol(Protocol):
 
     async def aclose(self) -> None:
         """Close the connections; safe to call twice."""
+
+
+@attrs.frozen
+class TokenBound:
+    """The most tokens that a prompt has.
+
+    Attributes:
+        is_exact: Its texts were counted with the model's own vocabulary; framing is still bounded.
+    """
+
+    tokens: int
+    is_exact: bool
+
+
+class CounterProtocol(Protocol):
+    """Bounds the tokens of prompts."""
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether prompts are counted, and not only bounded by their bytes."""
+
+    def count(self, model: str, messages: Sequence[Message], schema: bytes | None) -> TokenBound:
+        """Return an upper bound for a prompt; a few milliseconds at most."""

@@ -20,6 +20,7 @@ import trio
 
 from jobping.core.model import Message
 from jobping.errors import ConfigError, FetchError
+from jobping.llm.protocol import TokenBound
 
 VOCABULARY_URL: Final = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
 VOCABULARY_SHA256: Final = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
@@ -53,18 +54,6 @@ _PATTERN: Final = "|".join(
     )
 )
 """How o200k_base splits text before it looks words up (tiktoken_ext `openai_public.py`)."""
-
-
-@attrs.frozen
-class TokenBound:
-    """The most tokens that a prompt has.
-
-    Attributes:
-        is_exact: Its texts were counted with the model's own vocabulary; framing is still bounded.
-    """
-
-    tokens: int
-    is_exact: bool
 
 
 @attrs.frozen

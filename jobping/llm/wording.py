@@ -10,8 +10,7 @@ from typing import Final
 
 import msgspec
 
-from jobping.core.model import ModelAnswer, ModelRequest, Usage
-from jobping.llm.place import Dialect
+from jobping.core.model import Dialect, ModelAnswer, ModelRequest, Usage
 
 _GENERATION: Final = re.compile(r"gpt-(\d+)(?:\.(\d+))?(?:-|$)")
 _REASONER: Final = re.compile(r"o\d(?:-|$)")

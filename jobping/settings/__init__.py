@@ -221,12 +221,13 @@ class _Reading:
         state_dir = self._state_dir(root, folder)
         store, exposed = self._store(root, folder)
         budget = read_budget(root, self.around)
-        llm, keys = read_llm(root, folder, state_dir, budget.prices, self.around)
+        network = sections.read_network(root)
+        llm, keys = read_llm(root, folder, state_dir, budget.prices, self.around, network.allow)
         settings = Settings(
             state_dir=state_dir,
             config_file=self.found.path if self.found else None,
             store=store,
-            network=sections.read_network(root),
+            network=network,
             sources=sections.read_sources(root),
             default_boards=root.take("default_boards", values.truth, None),
             boards=sections.read_boards(root),

@@ -13,7 +13,7 @@ from jobping.errors import ConfigError
 from jobping.llm.prices import load_prices
 from jobping.settings import _values as values
 from jobping.settings._places import Surroundings, find_credential, read_own_file
-from jobping.settings._records import BudgetSettings, LlmSettings, Secret
+from jobping.settings._records import BudgetSettings, LlmSettings, Network, Secret
 from jobping.settings._tables import DEFAULT, Notes, Table
 
 T = TypeVar("T")
@@ -103,7 +103,12 @@ def _prices(
 
 
 def read_llm(
-    root: Table, folder: Path, state_dir: Path, prices: PriceTable, around: Surroundings
+    root: Table,
+    folder: Path,
+    state_dir: Path,
+    prices: PriceTable,
+    around: Surroundings,
+    allow: tuple[Network, ...],
 ) -> tuple[LlmSettings, tuple[tuple[str, str], ...]]:
     """Read `[llm]` with the variables that go before it; also the secrets others could see."""
     own, notes = LlmSettings(), root.notes
@@ -124,7 +129,7 @@ def read_llm(
         notes.complain("[llm] models", why)
     key, exposed = _api_key(around, notes)
     dirs = (tokenizer, around.path("TIKTOKEN_CACHE_DIR"), state_dir / "tiktoken")
-    return LlmSettings(
+    llm = LlmSettings(
         api_key=key,
         base_url=base_url,
         dialect=dialect,
@@ -133,7 +138,12 @@ def read_llm(
         organization=said.take("OPENAI_ORG_ID", "organization", values.word, organization),
         project=said.take("OPENAI_PROJECT_ID", "project", values.word, project),
         tokenizer_dirs=tuple(path for path in dirs if path is not None),
-    ), exposed
+    )
+    try:
+        llm.place(allow)
+    except ValueError as error:
+        notes.complain("[llm] base_url", str(error))
+    return llm, exposed
 
 
 def _api_key(

@@ -3,6 +3,7 @@
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -16,6 +17,7 @@ from jobping.core.profile import Profile
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.core.supply import SupplyRules
+from jobping.llm.place import OPENAI_URL, ModelPlace
 from jobping.llm.prices import load_prices
 from jobping.logs import LogConfig
 from jobping.sources.source import Pace, Source
@@ -173,6 +175,30 @@ class LlmSettings:
     organization: str | None = None
     project: str | None = None
     tokenizer_dirs: tuple[Path, ...] = ()
+
+    @property
+    def is_regional(self) -> bool:
+        """Whether it is one of OpenAI's regional endpoints, whose prices are higher."""
+        return (urlsplit(self.base_url or "").hostname or "").endswith(".api.openai.com")
+
+    def place(self, allow: tuple[Network, ...]) -> ModelPlace:
+        """Return where models are asked.
+
+        Args:
+            allow: Networks to which the key may go in clear.
+
+        Raises:
+            ValueError: The key would go over the network in clear.
+        """
+        return ModelPlace(
+            base_url=self.base_url or OPENAI_URL,
+            dialect=self.dialect,
+            key=self.api_key.reveal() if self.api_key else None,
+            organization=self.organization,
+            project=self.project,
+            connections=self.concurrency,
+            allow=allow,
+        )
 
     @property
     def is_on(self) -> bool:

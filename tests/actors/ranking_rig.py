@@ -9,7 +9,6 @@ import trio
 from jobping.actors.budget import BudgetActor, Models
 from jobping.actors.messages import BudgetMessage, RankBatch, Ranking
 from jobping.actors.paid_call import PaidCalls
-from jobping.actors.ranker import Count
 from jobping.clock import Clock
 from jobping.core.budget import Limits
 from jobping.core.pricing import PriceTable
@@ -23,7 +22,7 @@ from jobping.store.rankings import Rankings
 from supervisors import ChildSpec, Context, Mailbox, MailboxSpec, Supervisor
 from tests.actors.rig import Faulty, open_tree
 from tests.doubles.postgres import Events
-from tests.doubles.scripted_model import ScriptedModel, count_bytes
+from tests.doubles.scripted_model import ByteCounter, ScriptedModel
 from tests.store.ledger_samples import figures
 from tests.store.store_samples import (
     DAY_S,
@@ -41,9 +40,9 @@ MUCH = Limits(
 CHAIN = ("gpt-5.4-mini", "gpt-5.6-luna", "gpt-6-luna")
 
 
-async def counter() -> Count:
+async def load_counter() -> ByteCounter:
     await trio.lowlevel.checkpoint()
-    return count_bytes
+    return ByteCounter()
 
 
 @attrs.define(kw_only=True)
@@ -110,7 +109,7 @@ async def ranking(
                 tier="default",
                 concurrency=concurrency,
                 connect=asked.open,
-                open_counter=counter,
+                load_counter=load_counter,
             ),
             clock=Clock(),
             emit=events,

@@ -8,7 +8,7 @@ from tests.daemon.processes import Ended, Line, rows
 from tests.daemon.rounds import LINK, REPEATED, SOURCES, Rounds, count_by_index
 
 COUNTS = {"new", "changed", "unchanged", "duplicate", "rejected"}
-KEYS = {"boards", "postings", "by_source", "digests", "http", "db", "duration_s"}
+KEYS = {"boards", "postings", "by_source", "digests", "models", "http", "db", "duration_s"}
 
 
 def counts(ended: Ended) -> dict[str, int]:
@@ -25,6 +25,7 @@ def test_summary_of_the_demo_has_exactly_the_documented_keys(synthetic: Rounds) 
         assert set(summary["by_source"]) == SOURCES
         assert all(set(of_source) == COUNTS for of_source in summary["by_source"].values())
         assert set(summary["http"]) == {"requests", "connections"}
+        assert set(summary["models"]) == {"calls", "cost_nanousd"}
         assert set(summary["db"]) == {"statements", "connections"}
         assert all(
             type(value) is int for value in _leaves(summary) if value != summary["duration_s"]
@@ -116,6 +117,19 @@ def assert_catalogued(line: Line) -> None:
     assert set(line) - set(ENVELOPE) <= set(kind.fields), line
     assert line["v"] == kind.version
     assert line["level"] in LEVELS
+
+
+def test_digest_of_the_demo_is_ranked_by_its_model(synthetic: Rounds) -> None:
+    called = synthetic.first.lines("model.called")
+    assert {line["outcome"] for line in called} == {"stop"}
+    assert synthetic.first.summary()["models"] == {
+        "calls": len(called),
+        "cost_nanousd": sum(line["cost_nanousd"] for line in called),
+    }
+    first = min(synthetic.home.digests, key=lambda path: path.stat().st_mtime)
+    text = first.read_text(encoding="utf-8")
+    assert text.count("Why: Speaks of") == text.count("Why: ") > 0
+    assert "locally" not in text
 
 
 def test_log_of_a_demo_without_trouble_holds_no_error(synthetic: Rounds) -> None:

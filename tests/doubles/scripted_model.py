@@ -11,6 +11,7 @@ import trio
 from jobping.core.ids import Monotonic
 from jobping.core.model import Message, ModelAnswer, ModelRequest, Usage
 from jobping.errors import Billing, ModelError, ModelTimedOut
+from jobping.llm.protocol import TokenBound
 
 Behave = Callable[[ModelRequest], Awaitable[ModelAnswer]]
 
@@ -102,6 +103,12 @@ class ScriptedModel:
         await self.aclose()
 
 
-def count_bytes(model: str, messages: Sequence[Message], schema: bytes) -> int:
-    """Bound a prompt by its bytes."""
-    return sum(len(message.text.encode()) + 8 for message in messages) + len(schema) + 16
+@attrs.frozen
+class ByteCounter:
+    """Bounds prompts by their bytes."""
+
+    has_vocabulary: bool = True
+
+    def count(self, model: str, messages: Sequence[Message], schema: bytes | None) -> TokenBound:
+        texts = sum(len(message.text.encode()) + 8 for message in messages)
+        return TokenBound(texts + len(schema or b"") + 16, is_exact=False)

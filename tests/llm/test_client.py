@@ -8,7 +8,7 @@ import socket
 import pytest
 import trio
 
-from jobping.core.model import Usage
+from jobping.core.model import Dialect, Usage
 from jobping.demo.model_plan import Step
 from jobping.errors import (
     Billing,
@@ -20,7 +20,7 @@ from jobping.errors import (
     ModelUnavailable,
 )
 from jobping.llm import open_model
-from jobping.llm.place import Dialect, ModelPlace
+from jobping.llm.place import ModelPlace
 from tests.llm.conftest import KEY, open_client, request
 
 
