@@ -71,9 +71,9 @@ def add(commands: Commands) -> None:
     """Add the commands."""
     parser = commands.add(
         "budget",
-        "what language models have cost, what is left, and which limit comes first",
+        "what language models have cost, and what is left",
         group="watch and steer",
-        usage="[ledger|reconcile|prices]",
+        usage="[ledger]",
         examples=[
             "jobping budget",
             "jobping budget ledger --limit 50",
@@ -94,7 +94,7 @@ def add(commands: Commands) -> None:
         " is; what you say is added as a correction, with your reason.",
     )
     reconciling.add_argument(
-        "id", metavar="ID", help="of `jobping budget ledger`; all: all of them"
+        "id", type=_call, metavar="ID", help="of `jobping budget ledger`; all: all of them"
     )
     reconciling.add_argument("--tokens", type=_count, required=True, metavar="N")
     reconciling.add_argument(

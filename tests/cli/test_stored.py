@@ -5,13 +5,10 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import trio
 
-from jobping.cli import main
 from jobping.core.board import Board
 from jobping.core.ids import Domain, ExternalId, SourceName
 from jobping.core.match import Match
@@ -20,30 +17,11 @@ from jobping.core.profile import Profile
 from jobping.daemon import Stores, open_stores
 from jobping.settings import load
 from jobping.store.bridge import Dsn
+from tests.cli.conftest import Call
 from tests.doubles.leases import hold
 
 ROOT = Path(__file__).parents[2]
 NOW = dt.datetime.now(dt.UTC)
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(
-    dsn: Dsn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Call:
-    """Run a command in this process, on a database of this test."""
-    for name in ("JOBPING_CONFIG", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("JOBPING_DATABASE_URL", dsn.url)
-    monkeypatch.setenv("JOBPING_STATE_DIR", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main(arguments)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
 
 
 def draft(number: int, title: str) -> PostingDraft:
@@ -155,6 +133,8 @@ def test_matches_and_digest_preview_show_what_fits_best_first(call: Call) -> Non
     assert code == 0
     scores = re.findall(r"^ +(\d+)  (?:Go|Java) Developer", out, re.MULTILINE)
     assert scores == ["90", "89"]
+    out = call("matches", "me", "--why")[1]
+    assert re.search(r"^   90  local +\S.* reason 0 +\d+ +Matches", out, re.MULTILINE)
     _code, out, _err = call("matches", "me", "--json", "--limit", "1")
     (best,) = json.loads(out)
     assert (best["score"], best["reason"], best["sent_at"]) == (90, "reason 0", None)
