@@ -15,6 +15,7 @@ from jobping.core.pricing import PriceTable
 from jobping.core.profile import StoredProfile
 from jobping.core.prompt import Candidate
 from jobping.llm.prices import load_prices
+from jobping.llm.protocol import CounterProtocol
 from jobping.store.bridge import Database
 from jobping.store.ledger import Ledger
 from jobping.store.postings import Postings
@@ -38,11 +39,6 @@ MUCH = Limits(
     daily_tokens=10**9, monthly_tokens=10**9, daily_nanousd=10**12, monthly_nanousd=10**12
 )
 CHAIN = ("gpt-5.4-mini", "gpt-5.6-luna", "gpt-6-luna")
-
-
-async def load_counter() -> ByteCounter:
-    await trio.lowlevel.checkpoint()
-    return ByteCounter()
 
 
 @attrs.define(kw_only=True)
@@ -88,8 +84,14 @@ async def ranking(
     prices: PriceTable | None = None,
     daemon: str = "one",
     stop_timeout: float = 5.0,
+    counter: CounterProtocol | None = None,
 ) -> AsyncIterator[RankingRig]:
     """Run the budget actor until the block ends."""
+
+    async def load_counter() -> CounterProtocol:
+        await trio.lowlevel.checkpoint()
+        return counter or ByteCounter()
+
     faulty, asked = Faulty(database), model or ScriptedModel()
     calls = PaidCalls(
         ledger=Ledger(database=faulty, daemon=daemon, limits=limits),  # type: ignore[arg-type]
@@ -130,11 +132,11 @@ async def ranking(
 
 
 async def pairs(
-    database: Database, count: int = 3, name: str = "ana"
+    database: Database, count: int = 3, name: str = "ana", *, text: str = "Numbers."
 ) -> tuple[StoredProfile, tuple[Candidate, ...]]:
     """Store a profile, and postings on a board of its own; return them as a batch's content."""
     profile = await add_profile(database, name, words=(f"analyst {name}",))
-    drafts = [draft(f"{name}{n}") for n in range(count)]
+    drafts = [draft(f"{name}{n}", description=f"{n}: {text}") for n in range(count)]
     await put(database, await add_board(database, name), drafts)
     stored = await Postings(database=database).newest_news(limit=1000, within_s=DAY_S)
     by_id = {str(posting.draft.external_id): posting for posting in stored}

@@ -95,12 +95,14 @@ class Faulty:
     is_down: bool = False
     delay_s: float = 0.0
 
-    async def run(self, unit: Callable[..., Awaitable[object]], *values: object) -> object:
+    async def run(
+        self, unit: Callable[..., Awaitable[object]], *values: object, **named: object
+    ) -> object:
         if self.is_down:
             await trio.lowlevel.checkpoint()
             raise StoreUnavailable("taken away by the test")
         await trio.sleep(self.delay_s)
-        return await self.inner.run(unit, *values)
+        return await self.inner.run(unit, *values, **named)
 
 
 @attrs.frozen
