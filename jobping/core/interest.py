@@ -13,6 +13,9 @@ from jobping.core.printable import printable
 from jobping.core.words import Line, Needle
 
 _TITLE: Final = 68
+_ASIDE: Final = 20
+"""Less for words that stand beside the work, not in it: `Web Developer, Marketing`."""
+_KINDRED: Final = 60
 _TOPICS: Final = 50
 _LEVEL_ONLY: Final = 56
 _TEXT: Final = 20
@@ -43,6 +46,8 @@ def _words(matcher: Matcher, reading: Reading) -> tuple[int, str]:
     if named or (in_title and not subjects):
         more = len({*in_title, *by_level}) - 1
         value = _TITLE + round(20 * _coverage(reading.title, in_title)) + 6 * min(more, 2)
+        if not _found(in_title, reading.head):
+            value -= _ASIDE
         return value, f"matches {_quoted(in_title)} in the title"
     in_text = _found(subjects or matcher.wanted, reading.text)
     value = _in_text(reading.text, in_text)
@@ -50,6 +55,9 @@ def _words(matcher: Matcher, reading: Reading) -> tuple[int, str]:
     in_topics = _found(subjects or matcher.wanted, reading.topics)
     if in_topics:
         value, note = max(value, _TOPICS), f"tagged {_quoted(in_topics)}"
+    kindred = [one for one in subjects if any(kin.is_in(reading.title) for kin in one.kindred)]
+    if kindred:
+        value, note = max(value, _KINDRED), f"close to {_quoted(kindred)} in the title"
     if in_title or by_level:
         value = max(value + 10, _LEVEL_ONLY if subjects else _TITLE)
         note = f"matches {_quoted(in_title)} in the title" if in_title else note

@@ -1,21 +1,23 @@
 """A profile prepared for judging many postings, and a posting read once for many profiles."""
 
+import re
 from typing import Final
 
 import attrs
 
 from jobping.core.career import Career, read_career
 from jobping.core.career_words import WORDS, CareerWords, Levels
-from jobping.core.place_fit import PlaceWish, ReadPlace, place_wish, read_place
+from jobping.core.place_fit import PlaceWish, ReadPlace, place_wish, read_places
 from jobping.core.posting import StoredPosting
 from jobping.core.profile import PayFloor, Profile, RemoteWish
-from jobping.core.words import Line, Needle, lined, needle, tokens
+from jobping.core.words import Line, Needle, lined, needle, relatives, tokens
 
 _LEGAL_FORMS: Final = frozenset(
     {"ab", "ag", "as", "bv", "co", "corp", "gmbh", "inc", "kg", "limited", "llc", "ltd", "nv"}
     | {"oy", "plc", "sa", "sarl", "sas", "se", "spa", "srl"}
 )
 """Endings of company names that people leave out."""
+_HEAD: Final = re.compile(r"[,(\[|–—:]|\s-\s")
 _TEXT_LIMIT: Final = 20_000
 """Most characters of a text that are read; the longest recorded one has 29,000 with markup."""
 
@@ -27,10 +29,12 @@ class Wanted:
     Attributes:
         levels: What it says about the career level; empty for most words. A wanted `intern` is
             also met by a `Praktikum`.
+        kindred: Other forms of it, such as design for a designer.
     """
 
     needle: Needle
     levels: Levels
+    kindred: tuple[Needle, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -53,12 +57,14 @@ class Reading:
     """A posting with its texts folded and its level and places understood.
 
     Attributes:
+        head: The title up to its first comma, dash or bracket: the work, before its field.
         topics: Tags and department.
         company: The folded words of the company's name.
     """
 
     posting: StoredPosting
     title: Line
+    head: Line
     topics: Line
     text: Line
     company: tuple[str, ...]
@@ -88,11 +94,12 @@ def read(posting: StoredPosting, words: CareerWords = WORDS) -> Reading:
     return Reading(
         posting=posting,
         title=title,
+        head=lined(_HEAD.split(draft.title.lstrip(" ([-–"), maxsplit=1)[0]),
         topics=lined(" / ".join((*draft.tags, draft.department or ""))),
         text=text,
         company=tuple(tokens(draft.company or "")),
         career=read_career(draft, words, title=title.text.split(), text=text),
-        places=tuple(read_place(location) for location in draft.locations),
+        places=read_places(draft.locations, draft.title),
     )
 
 
@@ -103,7 +110,8 @@ def is_one_of(company: tuple[str, ...], names: tuple[tuple[str, ...], ...]) -> b
 
 def _wanted(phrase: str, words: CareerWords) -> Wanted:
     levels = words.title.get(" ".join(tokens(phrase)), frozenset())
-    return Wanted(needle=needle(phrase), levels=levels)
+    kindred = () if levels else relatives(phrase)
+    return Wanted(needle=needle(phrase), levels=levels, kindred=kindred)
 
 
 def _companies(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

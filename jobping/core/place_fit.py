@@ -4,6 +4,7 @@
 that shares a country with the groups wanted is a yes (design/sources.md, section 9).
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,6 +20,8 @@ from jobping.core.words import Line, lined, tokens
 
 _SHOWN: Final = 40
 """Most characters of a place in a reason."""
+_TITLE_READ: Final = 300
+_TITLE_PARTS: Final = re.compile(r"[()\[\],;|/&–—]|\s-\s|\b(?:or|and|only|remote)\b", re.IGNORECASE)
 _GROUPS: Final = dict(GROUPS)
 
 
@@ -111,6 +114,29 @@ def read_place(location: Location) -> ReadPlace:
         anywhere=location.country is None and region in ANYWHERE,
         remote=says_remote(location.raw),
     )
+
+
+def read_places(locations: Iterable[Location], title: str) -> tuple[ReadPlace, ...]:
+    """Return all places of a posting; those of its title where its own say nothing.
+
+    `Account Executive (USA)` that is remote somewhere is remote within the United States.
+    """
+    found = tuple(read_place(location) for location in locations)
+    if any(not place.remote or place.country or place.group or place.anywhere for place in found):
+        return found
+    return tuple(read_place(location) for location in _named_in(title)) or found
+
+
+def _named_in(title: str) -> Iterable[Location]:
+    """Countries and groups that stand alone in a title; of two letters only those nobody doubts."""
+    for part in _TITLE_PARTS.split(title[:_TITLE_READ]):
+        name = part.strip()
+        folded = " ".join(tokens(name))
+        if len(name) > 2 or name in ("US", "UK", "EU"):
+            if (code := country_code(name)) is not None:
+                yield Location(raw=name, country=code)
+            elif folded in _GROUPS or folded in ANYWHERE:
+                yield Location(raw=name, region=name)
 
 
 def judge_place(wish: PlaceWish, found: tuple[ReadPlace, ...], remote: Remote) -> Finding:

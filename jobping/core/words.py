@@ -13,6 +13,9 @@ import attrs
 _REFERENCES: Final = re.compile(rb"&#\d{1,6};(?:&#\d{1,6};)*")
 _TYPOGRAPHY: Final = "’‘“”–—•…·\xa0"
 _UNSPACED: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_COMPOUND: Final = 7
+"""Least letters of a word that is also found in two parts, of three letters or more."""
+_STEM: Final = 5
 _MARKS: Final = re.compile("[\u0300-\u036f\u3099\u309a]+")
 _NO_WORD: Final = re.compile(r"[^\w]+")
 _LETTERS: Final = str.maketrans(
@@ -107,8 +110,8 @@ def lined(text: str) -> Line:
 def needle(phrase: str) -> Needle:
     """Return what finds the phrase, its singular and its plural.
 
-    A hyphenated phrase is also found written together; a phrase in a script without blanks is
-    found anywhere. An empty phrase is found nowhere.
+    A hyphenated phrase is also found written together, and a long word written in two (`back end`);
+    a phrase in a script without blanks is found anywhere. An empty phrase is found nowhere.
     """
     words = tokens(phrase)
     if words and _UNSPACED.search(phrase):
@@ -116,7 +119,24 @@ def needle(phrase: str) -> Needle:
     rows = [[*words[:-1], last] for last in _numbers(words[-1])] if words else []
     if "-" in phrase and len(words) > 1:
         rows.append(["".join(words)])
+    if len(words) == 1 and len(words[0]) >= _COMPOUND:
+        rows += [[words[0][:cut], words[0][cut:]] for cut in range(3, len(words[0]) - 2)]
     return Needle(phrase=phrase, forms=tuple(_form(row) for row in rows))
+
+
+def relatives(phrase: str) -> tuple[Needle, ...]:
+    """Return what finds kindred forms of the phrase's last word: design for designer, and so on.
+
+    A word in `-ing` does not stand for its bare stem: a market is no marketing.
+    """
+    *before, last = tokens(phrase) or [""]
+    stem = next((last[: -len(end)] for end in ("ment", "ing", "er") if last.endswith(end)), last)
+    if len(stem) < _STEM or not stem.isalpha():
+        return ()
+    kin = [f"{stem}{end}" for end in ("er", "ing", "ment")]
+    if not last.endswith("ing"):
+        kin.append(stem)
+    return tuple(needle(" ".join((*before, word))) for word in kin if word != last)
 
 
 def phrases(texts: Iterable[str]) -> Phrases:

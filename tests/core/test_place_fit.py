@@ -1,7 +1,7 @@
 import pytest
 
 from jobping.core.fit import Finding, Fit
-from jobping.core.place_fit import judge_place, place_wish, read_place
+from jobping.core.place_fit import judge_place, place_wish, read_place, read_places
 from jobping.core.places import places
 from jobping.core.posting import Remote
 
@@ -83,3 +83,23 @@ def test_hostile_place_is_shown_on_one_short_line():
     assert finding.fit is Fit.MAYBE
     assert len(finding.note) < 70
     assert "\u202e" not in finding.note
+
+
+@pytest.mark.parametrize(
+    ("title", "raws", "expected"),
+    [
+        ("Account Executive (USA)", ["Remote"], Fit.NO),
+        ("Account Executive - US", ["Remote"], Fit.NO),
+        ("Engineer (Remote, Latin America)", [], Fit.NO),
+        ("Engineer (Remote, Germany or Japan)", ["Remote"], Fit.YES),
+        ("Engineer - EMEA", ["Remote"], Fit.YES),
+        ("Account Executive (USA)", ["Berlin, Germany"], Fit.YES),
+        ("Account Executive (USA)", ["Zorgville"], Fit.MAYBE),
+        ("Manager, IT", ["Remote"], Fit.MAYBE),
+        ("Partner, HR", [], Fit.MAYBE),
+        ("Teacher of Japanese", [], Fit.MAYBE),
+    ],
+)
+def test_country_in_a_title_counts_where_the_places_say_nothing(title, raws, expected):
+    found = read_places(places(*raws), title)
+    assert judge_place(place_wish(["Germany"]), found, Remote.YES).fit is expected

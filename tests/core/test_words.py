@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobping.core.words import lined, needle, phrases, tokens
+from jobping.core.words import lined, needle, phrases, relatives, tokens
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,10 @@ def test_words_of_a_text_are_folded_and_parted(text, words):
         ("customer success", "Success of a customer", False),
         ("Customer Success", "head of customer-success team", True),
         ("front-end", "Frontend developer", True),
+        ("backend", "Developer, Back End", True),
+        ("marketing", "mark eting", True),
+        ("backend", "back to the end", False),
+        ("sales", "sa les", False),
         ("uk", "Milwaukee or Ukraine", False),
         ("c++", "C developer", False),
         ("データ", "シニアデータ分析", True),
@@ -40,6 +44,24 @@ def test_words_of_a_text_are_folded_and_parted(text, words):
 )
 def test_needle_finds_whole_words_only(phrase, text, found):
     assert needle(phrase).is_in(lined(text)) is found
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text", "found"),
+    [
+        ("product designer", "Senior Product Design", True),
+        ("business developer", "Business Development Representative", True),
+        ("recruiter", "Recruiting Coordinator", True),
+        ("marketing", "Growth Marketers", True),
+        ("marketing", "Market Analyst", False),
+        ("designer", "Designer", False),
+        ("data", "dataer", False),
+        ("c++", "c++er", False),
+        ("", "er ing", False),
+    ],
+)
+def test_relatives_are_other_forms_of_the_last_word(phrase, text, found):
+    assert any(kin.is_in(lined(text)) for kin in relatives(phrase)) is found
 
 
 def test_phrases_find_any_of_them_as_whole_words():
