@@ -28,8 +28,9 @@ VOCABULARY_BYTES: Final = 3_613_922
 FILE_NAME: Final = "o200k_base.tiktoken"
 _OTHER_NAME: Final = "fb374d419588a4632f3f557e76b4b70aebbca790"  # tiktoken's own cache: sha1 of URL
 FETCH_WITHIN_S: Final = 120.0
-COUNT_LIMIT: Final = 150_000
-"""Most bytes that are counted; a larger prompt gets the byte bound, so that no loop stalls."""
+COUNT_LIMIT: Final = 100_000
+"""Most bytes that are counted, in 15 ms at worst; a larger prompt gets the byte bound, so that no
+loop stalls."""
 _PER_MESSAGE: Final = 8
 _PER_PROMPT: Final = 16
 """Framing that no server documents, with room to spare.

@@ -5,9 +5,11 @@ import json
 import attrs
 import pytest
 
+from jobping.core.ids import PostingId
 from jobping.core.model import Role
 from jobping.core.prompt import MOST_LIFT, Candidate, Prompt, build_prompt, read_answer
 from jobping.core.ranking import Scored, judge, shortlist
+from tests.bench.ranking import load_postings
 from tests.core.injection_texts import TEXTS, UNKNOWN
 from tests.core.ranking_samples import NOW, posting, stored_profile
 
@@ -120,3 +122,16 @@ def test_text_that_no_rule_knows_moves_no_score_beyond_the_bound(name):
 
 def test_filtered_posting_is_no_candidate():
     assert not isinstance(judge(PROFILE.profile, POSTINGS[3], NOW), Scored)
+
+
+def test_recorded_postings_are_hardly_ever_withheld():
+    """A false alarm costs the model's opinion of one posting; one in 200 is the most."""
+    postings = list(load_postings().values())
+    local = candidates(POSTINGS)[0].local
+    pairs = [
+        Candidate(posting=attrs.evolve(one, id=PostingId(number), version=1),
+                  local=attrs.evolve(local, posting_id=PostingId(number)))
+        for number, one in enumerate(postings)
+    ]  # fmt: skip
+    prompt = build_prompt(PROFILE.profile, pairs, token=TOKEN)
+    assert len(prompt.withheld) <= len(postings) / 200
