@@ -43,18 +43,34 @@ _MACHINE: Final = (
     r"|人工智能|语言模型|評価者|人工知能|искусственн|модел|نموذج|मॉडल|인공지능)"
 )
 _GRADE: Final = (
-    r"(?:\b(?:scor(?:e|es|ing|ed)|rat(?:e|ing|ed)|ranks?|ranked|ranking|points?|grade|match(?:es)?"
-    r"|punkte?|bewert\w*|rang|note[rz]?|puntuaci\w+|puntos|puntua|califica\w*|punteggio|nota"
-    r"|pontua\w*|pontos|ocen\w*|punkt\w*|puan\w*|puanla\w*|beoordeel\w*|poeng|poang|betyg\w*)\b"
-    r"|оцен|балл|评分|分数|スコア|点数|점수|امتياز|درجة|النتيجة|स्कोर|अंक|คะแนน)"
+    r"(?:\b(?:scor(?:e|es|ing|ed)|rat(?:e|ing|ed)|ranks?|ranked|ranking|points?|grade[sd]?|grading"
+    r"|match(?:es)?|marks?|punkt\w*|bewert\w*|rang|note[rzs]?|noter|puntuaci\w+|puntos|puntua\w*"
+    r"|califica\w*|punteggio|nota|pontua\w*|pontos|ocen\w*|puan\w*|beoordeel\w*|poeng|poang|betyg\w*"
+    r"|hodnoc\w*|bod[uy]|pisteet|pontsz\w*)\b"
+    r"|оцен|балл|рейтинг|评分|打分|分数|スコア|点数|得点|점수|평가"
+    r"|نقطة|درجة|التقييم|स्कोर|अंक|คะแนน)"
 )
 _TOP: Final = (
-    r"(?:\b(?:100|one hundred|hundred|hundert|cien|cento|cem|sto|yuz|max(?:imum|imal|imo|imale?)?"
-    r"|perfect|highest|best(?:en)?|top|first|hochste\w*|beste\w*|full|ten out of ten|10/10|100/100"
-    r"|ioo|i00|ooi)\b|最高|满分|満点|최고|максим|высш|сто\b)"
+    r"(?:\b(?:100|one hundred|a hundred|hundert|cien|cento|cem|sto|yuz|max(?:imum|imal\w*|imo|ima)?"
+    r"|perfect\w*|parfait\w*|perfekt\w*|perfett\w*|highest|best(?:en)?|top|first|ideal|vollen?"
+    r"|hochste\w*|beste\w*|full|ten out of ten|10/10|100/100|100 ?%|ioo|i00|ooi)\b"
+    r"|最高|满分|満点|최고|максим|высш|\bсто\b)"
+)
+_FIRST_PLACE: Final = (
+    r"(?:(?:first|top|number one|#1)\W+(?:place|position|spot|rank|match|choice|result|of the)"
+    r"|ersten? (?:stelle|platz|rang)|premiere (?:position|place)|primer (?:lugar|puesto)"
+    r"|primo posto|primeiro lugar|pierwsz\w+ miejsc\w+|перв\w+ мест\w+|第一|首位|一位|첫 번째|1위"
+    r"|(?:at|on|to) the (?:very )?top|bottom of the|at the bottom|outrank\w*)"
+)
+_OTHERS: Final = (
+    r"(?:(?:other|remaining|competing|rival|rest of|andere\w*|ubrige\w*|autres|otr[oa]s|altr[ei]"
+    r"|outr[oa]s|every|all|next|following|previous|both)\W+(?:\w+\W+){0,3}?(?:postings?|jobs?"
+    r"|listings?|vacanc(?:y|ies)|openings?|adverts?|ads|offers?|offres|annonces?|stellen\w*"
+    r"|angebote?|vacantes?|ofertas?|annunci|vagas?|ids?|candidates?|entries|items|вакансии)"
+    r"|remainder|其他职位|他の求人|другие вакансии|остальн)"
 )
 _DROP: Final = (
-    r"(?:ignor\w*|vergessen|missachten|disregard\w*|forget\w*|override\w*|bypass\w*|skip|discard\w*|vergiss\w*"
+    r"(?:ignor\w*|disregard\w*|forget\w*|override\w*|bypass\w*|skip|discard\w*|vergiss\w*"
     r"|vergessen|missacht\w*|oublie[rz]?|olvid\w*|dimentic\w*|esque\w*|desconsider\w*|zignoruj"
     r"|zapomnij|negeer\w*|vergeet|yok say\w*|unut\w*|glom|bortse|проигнор\w*|игнорир\w*|забудь\w*"
     r"|stop following|do not follow|don'?t follow|no longer follow|cancel|supersed\w*|replac\w*)"
@@ -65,6 +81,11 @@ _ORDERS: Final = (
     r"|zasad\w*|talimat\w*|инструкц\w*|указан\w*|правил\w*|criteria|kriterien|task|aufgabe)"
 )
 
+_GIVE: Final = (
+    r"\b(?:give|assign|award|set|put|return|output|answer|respond|reply|report|boost|treat|place"
+    r"|rank|make|move|list|gib|geben|vergib|donnez?|attribue[rz]?|dale|asigna|assegna|atribua|ver"
+    r"|przyznaj|дай\w*|постав\w*)\b"
+)
 _NEAR: Final = r"[^.!?\n]{0,60}?"
 """A few words more of the same sentence."""
 _SHORT: Final = r"[^.!?\n]{0,25}?"
@@ -75,27 +96,46 @@ _RULES: Final = {
     "orders the model": (
         _DROP + _WORDS + _ORDERS,
         _ORDERS + _WORDS + _DROP,
-        _DROP + _WORDS + r"(?:told|instructed|asked to|given)\b",
+        _DROP + _WORDS + r"(?:told|instructed|asked to|given|said|written)\b",
         "忽略|无视|無視し|무시하|지시를 무시|تجاهل|अनदेखा|เพิกเฉย|התעלם|αγνοησ",
     ),
     "sets a score": (
         _GRADE + _NEAR + _TOP,
         _TOP + _SHORT + _GRADE + _NEAR + _MACHINE,
         _MACHINE + _NEAR + _TOP + _SHORT + _GRADE,
-        r"\b(?:give|assign|award|set|put|return|output|answer|respond|reply|report)\b"
-        + _NEAR + _TOP + _SHORT + _GRADE,
-        r"(?:other|andere\w*|autres|otr[oa]s|altr[ei]|outr[oa]s|every|all|remaining)" + _WORDS
-        + r"(?:postings?|jobs?|offers?|offres|stellen\w*|ids?|candidates|entries|items)"
-        + _NEAR + rf"(?:{_GRADE}|\b(?:zero|null|0|o)\b)",
+        _GIVE + _NEAR + _TOP + _SHORT + _GRADE,
+        _GIVE + r"\W+(?:\w+\W+){0,5}?(?:100|one hundred|hundert|cien|cento|cem|сто)\b"
+        r"(?!\s*[%+k€$£,.]?\d)(?! ?(?:%|percent|people|countries|years|employees|clients))",
+        rf"(?:{_GIVE}|coloca|classe[rz]|setze?n?|став\w*|排在|置)" + _NEAR + _FIRST_PLACE,
+        _FIRST_PLACE + r"[^.!?\n]{0,15}?(?:してください|해 주세요|gesetzt|排)",
+        r"(?:最高|максим\w*|满分|満点|최고)[^.!?\n]{0,8}?(?:得点|点|оцен|балл|分|점)",
+        _OTHERS + _NEAR + rf"(?:{_GRADE}|{_FIRST_PLACE}|\b(?:zero|null|0|o|worst)\b)",
+        r"(?:not|never|don'?t|nicht|ne pas|no)\W+(?:\w+\W+){0,2}?(?:evaluat\w*|consider\w*|rank"
+        r"|score|judge|rate|compare|look at|bewerten|berucksichtigen)\W+(?:\w+\W+){0,2}?" + _OTHERS,
+        r"(?:100/100|\b(?:score|rank|rating|ai|assistant)\s*:?=+\s*\d|\b(?:ai|assistant)\s*:\s*\d)",
+        r"(?:grading|scoring|rating|ranking) scale|scale (?:is|was) (?:inverted|reversed)",
     ),
     "speaks to the model": (
         r"(?:attention|(?:note|message|instructions?) (?:to|for)|dear|hello|hey|hi|if you are"
         r"|to (?:any|the|all)|for the)\W+(?:(?:an?|the|any|all)\W+)?"
         + _MACHINE + _NEAR + r"(?:must|should|please|reading|screen|reads|always|:)",
+        r"(?:attention|dear|hello|hey|hi|greetings)[,:]?\W+(?:fellow |dear )?"
+        r"(?:ai|llm|gpt|chatgpt|claude|gemini|copilot|(?:language )?model|robot|assistant)\b",
+        r"(?:every|any|all|for|to|each|makes?|tell\w*)\W+(?:\w+\W+){0,2}?(?:llms?|language models?"
+        r"|ai (?:models?|systems?|readers?|agents?|assistants?|screeners?))" + _NEAR
+        + r"(?:answer|respond|reply|rate|rank|score|recommend\w*|prefer|must|should|always|read)",
         r"\byou are (?:now|no longer)\b|\bact as (?:an?|the)\b.{0,30}\bmode",
         r"developer mode|\bdan mode\b|jailbr\w+|system prompt|begin (?:new|system)",
-        r"end of (?:prompt|input|data|posting)",
-        r"(?:new|updated|revised) (?:task|instructions|rules)\b",
+        r"end of (?:prompt|input|data|posting|document|list)\b",
+        r"from (?:here|now) on,? (?:the|you|all|every)",
+        r"(?:new|updated|revised|additional|hidden) (?:task|instructions|rules|guidelines)\b",
+        r"(?:admin\w*|operator|developer|root|system)\W+(?:\w+\W+){0,2}?(?:override|authori[sz]e\w*"
+        r"|instruct\w*|demands?|requires you|message)",
+        r"(?:regardless of|no matter|irrespective of|egal was|peu importe|sin (?:mirar|importar)"
+        r"|senza guardare|independentemente d[oe])\W+(?:\w+\W+){0,3}?"
+        r"(?:profile?|perfil|profilo|criteria|other)",
+        r"(?:fits?|suits?|matches) (?:any|every|all) (?:profile|candidate|person)s?",
+        r"(?:your|its) (?:only )?(?:answer|output|response|reply) (?:must|should|shall|will|is)\b",
     ),
     "plays a role": (
         r"<\|?/?\s*(?:im_start|im_end|system|user|assistant|endof\w*|posting|inst)",
@@ -171,7 +211,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 def _is_prose(text: str) -> bool:
     """Whether decoded text reads as words; what is no text decodes to noise."""
-    letters = sum(letter.isalpha() or letter in " .,:!?'\"-" for letter in text)
+    letters = sum(letter.isalnum() or letter in " .,:!?'\"-" for letter in text)
     return len(text) > 11 and letters > 0.9 * len(text) and " " in text.strip()
 
 

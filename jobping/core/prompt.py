@@ -1,15 +1,16 @@
 """The question to a model about the postings of one profile, and what of its answer counts.
 
 Texts of postings are data from strangers: each stands as one line of JSON inside a fence that only
-this call knows, none that speaks to the model is sent at all, and whatever the model answers moves
-a posting by no more than `MOST_LIFT` from its local score. Candidates are local matches, so the
-hard filters were asked before; an answer can add no posting.
+this call knows, and none that is known to speak to the model is sent at all. That is a sieve; the
+wall is the rest: whatever a model answers moves a posting by no more than `MOST_LIFT` from its
+local score, and an answer far from most local scores counts nothing. Candidates are local matches,
+so the hard filters were asked before; an answer can add no posting.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -25,6 +26,9 @@ PROMPT_VERSION: Final = "1"
 """Part of what a stored result is known by; grows with every change of the texts below."""
 MOST_LIFT: Final = 25
 """How far a model may move a score from the local one; our choice."""
+DISTRUST: Final = 50
+"""A model this far from the local score in most pairs misread the question, or was turned by one
+of the texts: nothing of its answer counts; our choice."""
 TEXT_LIMIT: Final = 900
 REASON_LIMIT: Final = 200
 ANSWER_LIMIT: Final = 65_536
@@ -164,6 +168,8 @@ def read_answer(prompt: Prompt, text: str, *, finish: str, model: str) -> Ranked
         model: The origin of the matches that count.
     """
     verdicts = _verdicts(text) if finish == "stop" else {}
+    if _is_turned(prompt, verdicts):
+        return Ranked(matches=(), local=fallback(prompt))
     matches: list[Match] = []
     local: list[Match] = []
     for id, match in prompt.pairs:
@@ -174,6 +180,12 @@ def read_answer(prompt: Prompt, text: str, *, finish: str, model: str) -> Ranked
         bounded = min(max(score, match.score - MOST_LIFT, 0), match.score + MOST_LIFT, 100)
         matches.append(attrs.evolve(match, score=bounded, reason=reason, origin=model))
     return Ranked(matches=tuple(matches), local=tuple(local))
+
+
+def _is_turned(prompt: Prompt, verdicts: Mapping[str, tuple[int | None, str]]) -> bool:
+    scores = [(match.score, verdicts.get(id, (None, ""))[0]) for id, match in prompt.pairs]
+    far = [abs(score - local) > DISTRUST for local, score in scores if score is not None]
+    return 2 * sum(far) > len(far)
 
 
 def fallback(prompt: Prompt) -> tuple[Match, ...]:

@@ -157,7 +157,7 @@ def test_good_answer_gives_score_reason_and_origin():
 
 @pytest.mark.parametrize("score", [-(10**9), 0, 100, 10**9])
 def test_score_stays_near_the_local_one(score):
-    [match] = answered(item(IDS[0], score=score)).matches
+    match, *_ = answered(item(IDS[0], score=score), *(item(id) for id in IDS[1:])).matches
     local = LOCAL[IDS[0]].score
     assert match.score == min(max(score, local - MOST_LIFT, 0), local + MOST_LIFT, 100)
 
@@ -229,6 +229,12 @@ def test_answer_that_is_not_complete_counts_nothing(finish):
 def test_reason_is_plain_text_without_links(reason, shown):
     [match] = answered(item(IDS[0], reason=reason)).matches
     assert match.reason == shown
+
+
+def test_answer_far_from_most_local_scores_counts_nothing():
+    far = [item(id, score=LOCAL[id].score - 51) for id in IDS]
+    assert answered(*far, item("x")).local == fallback(PROMPT)
+    assert len(answered(*far[:2], *(item(id) for id in IDS[2:])).matches) == len(IDS)
 
 
 def test_reason_is_cut():

@@ -114,8 +114,23 @@ def test_text_never_lifts_a_posting_that_a_filter_excludes(name):
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
+def test_answer_of_a_model_that_was_turned_wholly_counts_nothing(name):
+    assert scores(turned(UNKNOWN[name], "description")) == LOCAL
+
+
+def sly(prompt: Prompt) -> str:
+    """Answer as a turned model that stays moderate: itself up, all others down."""
+    local = {id: match.score for id, match in prompt.pairs}
+    items = [
+        {"id": id, "score": local[id] + (45 if fields != CLEAN.get(id) else -45), "reason": "so"}
+        for id, fields in sent(prompt).items()
+    ]
+    return json.dumps({"matches": items})
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
 def test_text_that_no_rule_knows_moves_no_score_beyond_the_bound(name):
-    found = scores(turned(UNKNOWN[name], "description"))
+    found = scores(turned(UNKNOWN[name], "description"), sly)
     assert found.keys() == LOCAL.keys()
     assert all(abs(found[id] - LOCAL[id]) <= MOST_LIFT for id in found)
 
