@@ -22,6 +22,7 @@ from jobping.store.ledger import AskedAlready, Ended, Ledger, Reserved, Warned
 RESERVE_WITHIN_S: Final = 10.0  # longer than a unit waits for a connection and runs
 KEEP_WITHIN_S: Final = 5.0
 END_WITHIN_S: Final = 5.0  # then it is owed, and written when the database is back
+NO_COMMIT: Final = "no commit"
 MOST_TOKENS: Final = 10**9
 """A bill above it is no bill: no model has such a window."""
 
@@ -63,6 +64,7 @@ class PaidCalls:
         by_asked: Price by the model that was asked, whatever name the server answers.
         owed: Ends that could not be written yet, by reservation.
         margins: By model, how many times its bound a prompt was billed.
+        in_flight: Reservations that are open.
     """
 
     ledger: Ledger
@@ -74,6 +76,8 @@ class PaidCalls:
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     owed: dict[str, Ending] = attrs.field(factory=dict, init=False)
     margins: dict[str, float] = attrs.field(factory=dict, init=False)
+    in_flight: int = attrs.field(default=0, init=False)
+    _ended: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
     _pace: ModelPace = attrs.field(factory=ModelPace, init=False)
     _deciding: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
@@ -94,13 +98,14 @@ class PaidCalls:
             StoreUnavailable: The ledger cannot be asked; nothing was sent.
         """
         request = attrs.evolve(question.request, request_id=self.new_id())
-        ending: Ending | None = budget.released("no commit")
+        ending: Ending | None = budget.released(NO_COMMIT)
         began = self.clock.monotonic()
         try:
             found = await self._reserve(question, request)
             if not isinstance(found, Reserved):
                 ending = None
                 return found
+            self.in_flight += 1
             ending = budget.lapsed("cut short")
             answer = await model.complete(request, Monotonic(deadline))
             self._pace = model_pace.answered(self._pace, answer.headers, self.clock.monotonic())
@@ -118,7 +123,15 @@ class PaidCalls:
             if ending is not None:
                 await self._end(request.request_id, ending)  # noqa: ASYNC102  shielded and bounded
                 self._say_called(question, request, ending, began)
+                self.in_flight -= ending.outcome != NO_COMMIT
+                self._ended.unpark_all()
         return answer
+
+    async def wait_ended(self) -> None:
+        """Wait until one of the calls in flight has ended, so that what it held is free."""
+        if self.in_flight:
+            await self._ended.park()
+        await trio.lowlevel.checkpoint()
 
     async def _reserve(
         self, question: Question, request: ModelRequest
@@ -271,7 +284,7 @@ class PaidCalls:
     def _say_called(
         self, question: Question, request: ModelRequest, ending: Ending, began: float
     ) -> None:
-        if ending.outcome == "no commit":
+        if ending.outcome == NO_COMMIT:
             return
         usage = ending.usage
         self.emit(

@@ -243,6 +243,11 @@ class Ranker:
                 limit=limit,
             )
             return
+        if self.calls.in_flight:  # what they hold is more than they will use
+            await self.calls.wait_ended()
+            size = min(BATCH, len(work.todo))
+            work.step = first_step(self._chain_today(), size)
+            return
         self._full_until = self.clock.monotonic() + FULL_REST_S
         self.emit(
             "budget.refused",

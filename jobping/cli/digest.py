@@ -37,7 +37,8 @@ def add(commands: Commands) -> None:
 
 
 def _preview(arguments: argparse.Namespace) -> int:
-    within_s = settings_of(arguments).matching.recent_days * _DAY_S
+    settings = settings_of(arguments)
+    within_s = settings.matching.recent_days * _DAY_S
 
     async def body(stores: "Stores") -> int:
         stored = await find(stores, arguments.profile)
@@ -54,6 +55,7 @@ def _preview(arguments: argparse.Namespace) -> int:
             down=frozenset(),
             left_out=chosen.left_out,
             credits={source.name: source.terms.credit for source in SOURCES},
+            expects_model=settings.llm.is_on,
         )
         print(digest.html if arguments.html else f"{digest.subject}\n\n{digest.text}")
         return 0

@@ -33,6 +33,7 @@ from tests.doubles.scripted_model import (
     ids_in,
     text_of,
 )
+from tests.store.ledger_samples import set_clock
 from tests.store.store_samples import sql
 
 PRICES = load_prices()
@@ -215,19 +216,19 @@ async def test_known_answers_are_given_also_when_nothing_is_left(
         assert await rig.ask(profile, candidates) == first
 
 
+async def whole(request: ModelRequest) -> ModelAnswer:
+    """Bill all of the bound."""
+    await trio.sleep(0.02)
+    most = Usage(input_tokens=request.prompt_tokens_bound, output_tokens=request.max_output_tokens)
+    return answer_to(request, usage=most)
+
+
 async def test_fifty_at_the_edge_never_pass_the_limit(database: Database, events: Events) -> None:
     """50 batches at once, 8 calls in flight, room for a few: the bill stays within the limit."""
     request = await first_request(database, events, 2)
     batches = [await pairs(database, 2, f"p{n}") for n in range(50)]
     tokens, nanousd = bounds(request)
     limits = limits_of(daily_tokens=tokens * 5, daily_nanousd=nanousd * 7)
-
-    async def whole(request: ModelRequest) -> ModelAnswer:
-        await trio.sleep(0.02)
-        most = Usage(
-            input_tokens=request.prompt_tokens_bound, output_tokens=request.max_output_tokens
-        )
-        return answer_to(request, usage=most)
 
     model, found = ScriptedModel([whole]), []
     async with ranking(database, events, model=model, limits=limits, concurrency=8) as rig:
@@ -413,6 +414,41 @@ async def test_price_that_changes_between_reserve_and_settle_is_booked_as_billed
         assert usage is not None
         dear = cost(PRICES, request.model, usage, model=request.model, tier="priority")
         assert (await rig.figures())[0][:2] == (dear.tokens, dear.nanousd)
+
+
+async def test_call_over_midnight_is_booked_on_the_day_of_its_reservation(
+    database: Database, events: Events
+) -> None:
+    profile, candidates = await pairs(database)
+    await set_clock(database, dt.datetime(2026, 3, 31, 23, 59, 59, tzinfo=dt.UTC))
+
+    async def until_tomorrow(request: ModelRequest) -> ModelAnswer:
+        await set_clock(database, dt.datetime(2026, 4, 1, 0, 0, 1, tzinfo=dt.UTC))
+        return answer_to(request)
+
+    async with ranking(database, events, model=ScriptedModel([until_tomorrow])) as rig:
+        await rig.ask(profile, candidates)
+        assert await rig.figures() == [(0, 0, 0, 0)] * 2
+        rows = await sql(
+            database, "SELECT kind, starts, used_tokens > 0 FROM budget_window ORDER BY 1, 2"
+        )
+        assert rows == [
+            ("day", dt.date(2026, 3, 31), True),
+            ("day", dt.date(2026, 4, 1), False),
+            ("month", dt.date(2026, 3, 1), True),
+            ("month", dt.date(2026, 4, 1), False),
+        ]
+
+
+async def test_thresholds_are_told_once_over_restarts(database: Database, events: Events) -> None:
+    request = await first_request(database, events, 3)
+    limits = limits_of(daily_tokens=bounds(request)[0] * 5)
+    for name in ("ana", "bob", "eve", "joe", "kim", "lea", "max"):
+        async with ranking(database, events, limits=limits, model=ScriptedModel([whole])) as rig:
+            await rig.ask(*await pairs(database, 3, name))
+    warned = [(w["limit"], w["threshold"]) for w in rig.said("budget.warned")]
+    assert warned[:2] == [("day tokens", 50), ("day tokens", 80)]
+    assert len(set(warned)) == len(warned)
 
 
 # --- callers and stops

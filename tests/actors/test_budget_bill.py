@@ -63,11 +63,22 @@ class Connected:
 
 @asynccontextmanager
 async def billed(
-    database: Database, events: Events, *, limits: Limits = MUCH, within_s: float = 3.0
+    database: Database,
+    events: Events,
+    *,
+    limits: Limits = MUCH,
+    within_s: float = 3.0,
+    concurrency: int = 1,
 ) -> AsyncIterator[tuple[RankingRig, ModelServer]]:
     async with open_model_server() as server:
         model = Connected(server, within_s)
-        async with ranking(database, events, model=model, limits=limits) as rig:  # type: ignore[arg-type]
+        async with ranking(
+            database,
+            events,
+            model=model,  # type: ignore[arg-type]  # a double of a double
+            limits=limits,
+            concurrency=concurrency,
+        ) as rig:
             yield rig, server
 
 
@@ -132,6 +143,28 @@ async def test_answer_of_another_tier_or_name_is_booked_as_it_was_billed(
         assert nanousd >= math.ceil(charge.cost)
         if step.model is None:
             assert nanousd == math.ceil(charge.cost)
+
+
+async def test_fifty_at_the_edge_are_billed_no_more_than_the_limit(
+    database: Database, events: Events
+) -> None:
+    """50 batches at once on room for five, each call 0.2 s long, 8 in flight."""
+    batches = [await pairs(database, 2, f"p{n}") for n in range(50)]
+    async with billed(database, events) as (rig, server):
+        await rig.ask(*await pairs(database, 2, "probe"))
+        [charge] = server.bill.charges
+    await sql(database, "TRUNCATE budget_window, budget_entry, budget_warning CASCADE")
+    limits = attrs.evolve(MUCH, daily_nanousd=6 * math.ceil(charge.cost), daily_tokens=20_000)
+    async with billed(database, events, limits=limits, concurrency=8) as (rig, server):
+        server.plan(*[Step(head_delay_s=0.2)] * 50)
+        async with trio.open_nursery() as nursery:
+            for batch in batches:
+                nursery.start_soon(rig.ask, *batch)
+        used_tokens, used_nanousd, *held = (await rig.figures())[0]
+        assert held == [0, 0]
+        assert 0 < server.bill.cost <= used_nanousd <= limits.daily_nanousd
+        assert 0 < server.bill.tokens == used_tokens <= limits.daily_tokens
+        print(f"billed {float(server.bill.cost) / limits.daily_nanousd:.2f} of the limit")
 
 
 async def test_server_that_is_not_there_costs_nothing(database: Database, events: Events) -> None:

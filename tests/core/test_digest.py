@@ -58,6 +58,20 @@ def test_selection_keeps_the_limits_and_counts_what_it_leaves_out():
     )
 
 
+def test_digest_says_what_was_ranked_without_the_model_that_ranks_as_a_rule():
+    local, ranked = matched(posting(1)), matched(posting(2))
+    ranked = attrs.evolve(ranked, match=attrs.evolve(ranked.match, origin="gpt-6-luna"))
+    whole = "Ranked locally, without the language model."
+    part = "1 of 2 ranked locally, without the language model."
+    assert whole in text_of(local, expects_model=True)
+    assert part in text_of(local, ranked, expects_model=True)
+    assert "locally" not in text_of(ranked, expects_model=True)
+    assert "locally" not in text_of(local)
+    assert (
+        part in compose(profile(), (local, ranked), NOW, None, NONE_DOWN, expects_model=True).html
+    )
+
+
 def test_dedup_key_names_the_job_or_else_the_row():
     assert dedup_key(posting(5, fingerprint=b"\x01" * 32)) == "01" * 32
     assert dedup_key(posting(5)) == "row:5"
