@@ -9,6 +9,7 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 
+import asyncpg
 import attrs
 
 from jobping.core.budget import (
@@ -30,21 +31,24 @@ from jobping.store.rows import clean_optional
 
 ALIVE_S = 15.0  # until the daemon's leases say so: it counts as living from its start on
 
+# The row locks of the present windows; they are missing on the first call of a day.
 # A commit that the server forgets in a crash would be a call that nobody has booked.
-_TODAY = """
-SELECT set_config('synchronous_commit', 'on', true), day, date_trunc('month', day)::date AS month
-FROM (SELECT (jobping_now() AT TIME ZONE 'UTC')::date AS day) t
+_LOCK_WINDOWS = """
+SELECT w.*, t.day, t.month, set_config('synchronous_commit', 'on', true)
+FROM budget_window w, (
+    SELECT day, date_trunc('month', day)::date AS month
+    FROM (SELECT (jobping_now() AT TIME ZONE 'UTC')::date AS day) d
+) t
+WHERE (w.kind = 'day' AND w.starts = t.day) OR (w.kind = 'month' AND w.starts = t.month)
+ORDER BY w.kind, w.starts FOR UPDATE OF w
 """
 
 _ENTER_WINDOWS = """
-INSERT INTO budget_window (kind, starts) VALUES ('day', $1), ('month', $2)
+INSERT INTO budget_window (kind, starts)
+SELECT kind, CASE kind WHEN 'day' THEN day ELSE date_trunc('month', day)::date END
+FROM (SELECT (jobping_now() AT TIME ZONE 'UTC')::date AS day) t, unnest(ARRAY['day', 'month']) kind
+ORDER BY kind
 ON CONFLICT (kind, starts) DO NOTHING
-"""
-
-_LOCK_WINDOWS = """
-SELECT * FROM budget_window
-WHERE (kind = 'day' AND starts = $1) OR (kind = 'month' AND starts = $2)
-ORDER BY kind, starts FOR UPDATE
 """
 
 # The judge: both windows take the bound for tokens and for cost, or nothing is written.
@@ -55,6 +59,7 @@ WITH wanted (kind, starts, tokens, nanousd) AS (
     SELECT w.kind, w.starts FROM budget_window w JOIN wanted l USING (kind, starts)
     WHERE w.used_tokens + w.held_tokens + $7::bigint <= l.tokens
       AND w.used_nanousd + w.held_nanousd + $8::bigint <= l.nanousd
+      AND NOT EXISTS (SELECT FROM budget_entry WHERE request_hash = $13 AND state = 'reserved')
 ), held AS (
     UPDATE budget_window w
     SET held_tokens = w.held_tokens + $7::bigint, held_nanousd = w.held_nanousd + $8::bigint
@@ -72,7 +77,7 @@ RETURNING id
 _IS_OPEN = "SELECT EXISTS (SELECT FROM budget_entry WHERE request_hash = $1 AND state = 'reserved')"
 
 _LOCK_WINDOWS_OF = """
-SELECT kind FROM budget_window
+SELECT set_config('synchronous_commit', 'on', true) FROM budget_window
 WHERE (kind, starts) IN (
     SELECT v.kind, v.starts
     FROM budget_entry e, LATERAL (VALUES ('day', e.day), ('month', e.month)) v (kind, starts)
@@ -82,7 +87,7 @@ ORDER BY kind, starts FOR UPDATE
 """
 
 # Ends what is still open and moves it in its windows from held to used; a bill that is not known is
-# the bound.
+# the bound. What a window reaches for the first time is a warning.
 _END = """
 WITH ended AS (
     UPDATE budget_entry e
@@ -101,9 +106,26 @@ WITH ended AS (
     SET held_tokens = w.held_tokens - m.held_tokens, held_nanousd = w.held_nanousd - m.held_nanousd,
         used_tokens = w.used_tokens + m.tokens, used_nanousd = w.used_nanousd + m.nanousd
     FROM moved m WHERE w.kind = m.kind AND w.starts = m.starts
+    RETURNING w.kind, w.starts, w.used_tokens, w.used_nanousd
+), warned AS (
+    INSERT INTO budget_warning (kind, starts, measure, threshold, warned_at)
+    SELECT w.kind, w.starts, l.measure, t.threshold, jobping_now()
+    FROM booked w
+    JOIN unnest($10::text[], $11::text[], $12::bigint[]) l (kind, measure, most)
+        ON l.kind = w.kind AND l.most > 0
+    CROSS JOIN unnest($13::integer[]) t (threshold)
+    WHERE CASE l.measure WHEN 'tokens' THEN w.used_tokens ELSE w.used_nanousd END::numeric * 100
+        >= t.threshold::numeric * l.most
+    ORDER BY w.kind, w.starts, l.measure, t.threshold
+    ON CONFLICT DO NOTHING
+    RETURNING kind, starts, measure, threshold
 )
-SELECT id, daemon, model, prompt_bound, bound_tokens, bound_nanousd, tokens, nanousd, day, month
-FROM ended
+SELECT e.id, e.daemon, e.model, e.prompt_bound, e.bound_tokens, e.bound_nanousd, e.tokens,
+       e.nanousd, ARRAY(
+           SELECT concat_ws(' ', kind, starts, measure, threshold) FROM warned
+           ORDER BY kind, measure, threshold
+       ) AS warned
+FROM ended e
 """
 
 _BOOKED = """
@@ -121,22 +143,6 @@ UPDATE budget_window w
 SET used_tokens = w.used_tokens + $2, used_nanousd = w.used_nanousd + $3
 FROM corrected c JOIN budget_entry e ON e.id = c.entry
 WHERE (w.kind = 'day' AND w.starts = e.day) OR (w.kind = 'month' AND w.starts = e.month)
-"""
-
-# What a window has reached for the first time.
-_WARN = """
-INSERT INTO budget_warning (kind, starts, measure, threshold, warned_at)
-SELECT w.kind, w.starts, l.measure, t.threshold, jobping_now()
-FROM budget_window w
-JOIN unnest($3::text[], $4::text[], $5::bigint[]) l (kind, measure, most) ON l.kind = w.kind
-CROSS JOIN unnest($6::integer[]) t (threshold)
-WHERE ((w.kind = 'day' AND w.starts = $1) OR (w.kind = 'month' AND w.starts = $2))
-  AND l.most > 0
-  AND CASE l.measure WHEN 'tokens' THEN w.used_tokens ELSE w.used_nanousd END::numeric * 100
-      >= t.threshold::numeric * l.most
-ORDER BY w.kind, l.measure, t.threshold
-ON CONFLICT DO NOTHING
-RETURNING kind, starts, measure, threshold
 """
 
 _WARN_FULL = """
@@ -271,19 +277,22 @@ class Opened:
 
 async def _windows(connection: Connection) -> tuple[dt.date, dt.date, tuple[Balance, ...]]:
     """Lock the present windows; asyncio side, inside a transaction."""
-    today = await connection.fetchrow(_TODAY)
-    assert today is not None  # noqa: S101  one row always
-    day, month = today["day"], today["month"]
-    rows = await connection.fetch(_LOCK_WINDOWS, day, month)
+    rows = await connection.fetch(_LOCK_WINDOWS)
     if len(rows) < len(Window):
-        await connection.execute(_ENTER_WINDOWS, day, month)
-        rows = await connection.fetch(_LOCK_WINDOWS, day, month)
-    return day, month, tuple(_balance(row) for row in rows)
+        await connection.execute(_ENTER_WINDOWS)
+        rows = await connection.fetch(_LOCK_WINDOWS)
+    return rows[0]["day"], rows[0]["month"], tuple(_balance(row) for row in rows)
 
 
-def _balance(row: object) -> Balance:
-    fields = dict(row)  # type: ignore[call-overload]  # a record of budget_window
-    return Balance(window=Window(fields.pop("kind")), **fields)
+def _balance(row: asyncpg.Record) -> Balance:
+    return Balance(
+        window=Window(row["kind"]),
+        starts=row["starts"],
+        used_tokens=row["used_tokens"],
+        used_nanousd=row["used_nanousd"],
+        held_tokens=row["held_tokens"],
+        held_nanousd=row["held_nanousd"],
+    )
 
 
 async def _reserve(
@@ -293,8 +302,6 @@ async def _reserve(
     bound = wanted.bound
     async with connection.transaction():
         day, month, balances = await _windows(connection)
-        if await connection.fetchval(_IS_OPEN, wanted.request_hash):
-            return AskedAlready()
         row = await connection.fetchrow(
             _RESERVE,
             day,
@@ -314,6 +321,8 @@ async def _reserve(
         )
         if row is not None:
             return Reserved(id=wanted.id)
+        if await connection.fetchval(_IS_OPEN, wanted.request_hash):
+            return AskedAlready()
     return _refusal(limits, balances, wanted)
 
 
@@ -335,63 +344,52 @@ async def _end(
     connection: Connection, limits: Limits, ids: Sequence[str], ending: Ending
 ) -> tuple[tuple[Ended, ...], tuple[Warned, ...]]:
     """End what is open, and say which limits it brings near; asyncio side."""
-    async with connection.transaction():
-        return await _end_within(connection, limits, ids, ending)
-
-
-async def _end_within(
-    connection: Connection, limits: Limits, ids: Sequence[str], ending: Ending
-) -> tuple[tuple[Ended, ...], tuple[Warned, ...]]:
     keys = [uuid.UUID(id) for id in ids]
     none = 0 if ending.state is EntryState.RELEASED else None
-    await connection.fetchrow(_TODAY)
-    await connection.execute(_LOCK_WINDOWS_OF, keys)
-    rows = await connection.fetch(
-        _END,
-        keys,
-        ending.state.value,
-        ending.cost.tokens if ending.cost else none,
-        ending.cost.nanousd if ending.cost else none,
-        ending.usage.input_tokens if ending.usage else None,
-        clean_optional(ending.model),
-        clean_optional(ending.tier),
-        clean_optional(ending.request_id),
-        clean_optional(ending.outcome),
-    )
-    warned: list[Warned] = []
-    for day, month in sorted({(row["day"], row["month"]) for row in rows}):
-        warned += await _warn(connection, limits, day, month)
-    return tuple(_ended(row) for row in rows), tuple(warned)
-
-
-def _ended(row: object) -> Ended:
-    fields = dict(row)  # type: ignore[call-overload]  # a record of `_END`
-    del fields["day"], fields["month"]
-    return Ended(**fields | {"id": str(fields["id"])})
-
-
-async def _warn(
-    connection: Connection, limits: Limits, day: dt.date, month: dt.date
-) -> list[Warned]:
     most = [(window, measure) for window in Window for measure in Measure]
-    rows = await connection.fetch(
-        _WARN,
-        day,
-        month,
-        [window.value for window, _ in most],
-        [measure.value for _, measure in most],
-        [limits.of(*pair) for pair in most],
-        list(THRESHOLDS),
-    )
-    return [
-        Warned(
-            window=Window(row["kind"]),
-            starts=row["starts"],
-            measure=Measure(row["measure"]),
-            threshold=row["threshold"],
+    async with connection.transaction():
+        await connection.execute(_LOCK_WINDOWS_OF, keys)
+        rows = await connection.fetch(
+            _END,
+            keys,
+            ending.state.value,
+            ending.cost.tokens if ending.cost else none,
+            ending.cost.nanousd if ending.cost else none,
+            ending.usage.input_tokens if ending.usage else None,
+            clean_optional(ending.model),
+            clean_optional(ending.tier),
+            clean_optional(ending.request_id),
+            clean_optional(ending.outcome),
+            [window.value for window, _ in most],
+            [measure.value for _, measure in most],
+            [limits.of(*pair) for pair in most],
+            list(THRESHOLDS),
         )
-        for row in rows
-    ]
+    warned = rows[0]["warned"] if rows else ()
+    return tuple(_ended(row) for row in rows), tuple(_warned(words) for words in warned)
+
+
+def _ended(row: asyncpg.Record) -> Ended:
+    return Ended(
+        id=str(row["id"]),
+        daemon=row["daemon"],
+        model=row["model"],
+        prompt_bound=row["prompt_bound"],
+        bound_tokens=row["bound_tokens"],
+        bound_nanousd=row["bound_nanousd"],
+        tokens=row["tokens"],
+        nanousd=row["nanousd"],
+    )
+
+
+def _warned(words: str) -> Warned:
+    window, starts, measure, threshold = words.split()
+    return Warned(
+        window=Window(window),
+        starts=dt.date.fromisoformat(starts),
+        measure=Measure(measure),
+        threshold=int(threshold),
+    )
 
 
 async def _warn_full(connection: Connection, refused: Refused) -> bool:

@@ -18,7 +18,7 @@ from statistics import median
 
 import attrs
 
-SUITES = ("actors", "gate")
+SUITES = ("actors", "gate", "budget")
 TIME_LIMIT = 12.0
 """Seconds after which a contender is stopped and charged for what it finished."""
 
