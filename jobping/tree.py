@@ -1,8 +1,8 @@
 """The supervision tree of the daemon: every actor with its mailbox, downstream first.
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
-store, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper domain that is
-held by lease), heartbeat, control.
+store, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper domain
+that is held by lease), heartbeat, control.
 """
 
 import math
