@@ -18,7 +18,7 @@ from trio.testing import MockClock
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.shared_pace import SharedPace
 from jobping.core.breaker import BreakerRules, HalfOpenPolicy, Phase
-from jobping.core.gate import GateRules
+from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules

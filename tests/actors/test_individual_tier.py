@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from jobping.actors.messages import ObeyOrder
 from jobping.actors.scraper import INDIVIDUAL_POSTINGS
 from jobping.core.board import StoredBoard
-from jobping.core.gate import ladder_of
+from jobping.core.gate_text import ladder_of
 from jobping.core.ids import Domain
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.order import Order

@@ -351,9 +351,9 @@ def test_pace_and_quota_hold_over_restarts_outcomes_and_steps_of_the_wall_clock(
             days[day] += 1
             state, _ = gate.record(state, rules, answer.permit, outcome, at(now), random.Random(1))
         if away is not None:
-            text = gate.save(state, rules, at(now))
+            text = gate_text.save(state, rules, at(now))
             now, utcnow = now + away, utcnow + dt.timedelta(seconds=away)
-            state = gate.load(text, rules, at(now), away)
+            state = gate_text.load(text, rules, at(now), away)
     assert max(days.values(), default=0) <= 5
     for first, last in itertools.combinations(range(len(times)), 2):
         assert last - first + 1 <= 3 + (times[last] - times[first]) / 3 + 1e-4
