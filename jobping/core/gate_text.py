@@ -18,6 +18,7 @@ from jobping.core.pace import Pace
 from jobping.core.quota import Span, Window, Windows
 from jobping.core.retry import RetryBudget
 
+LEAVES_WITHIN_S: Final = 30.0  # after its row; the deadline of the whole exchange
 FORMAT: Final = 2
 """Format 1 had one quota, the day's, and neither a learned pace nor a retry budget."""
 
@@ -39,7 +40,11 @@ def save(
     return json.dumps(
         {
             "format": FORMAT,
-            "limiter": _plain(held) | {"windows": [_window(one) for one in held.windows]},
+            "limiter": _plain(held)
+            | {
+                "in_flight": state.limiter.in_flight,
+                "windows": [_window(one) for one in held.windows],
+            },
             "breaker": _plain(judged) | {"results": _plain(judged.results)},
             "pace": {
                 "rate": learned.rate,
@@ -76,8 +81,9 @@ def _window(window: Window) -> dict[str, object]:
 def load(text: str, rules: GateRules, now: Monotonic, elapsed_s: float) -> GateState:
     """Live on from a saved state: it answers as the living one would, never more permissively.
 
-    Downtime counts, grants in flight are void. Where the configured pace has changed since, the
-    new one holds and the level of the bucket stays.
+    Downtime counts, grants in flight are void; the request of one may have left long after the row
+    was written, so the pace counts from the last moment at which it can have. Where the configured
+    pace has changed since, the new one holds and the level of the bucket stays.
 
     Args:
         text: What `save` made, of this format or the one before.
@@ -99,8 +105,11 @@ def load(text: str, rules: GateRules, now: Monotonic, elapsed_s: float) -> GateS
         succeeded = bool(saved["succeeded"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"saved gate: {error}") from error
-    base_ns = to_ns(now) - to_ns(max(0.0, elapsed_s))
+    elapsed_s = max(0.0, elapsed_s)
+    base_ns = to_ns(now) - to_ns(elapsed_s)
     held = limiter.shift(held, base_ns)
+    if saved["limiter"].get("in_flight"):
+        held = limiter.delay(held, to_ns(min(elapsed_s, LEAVES_WITHIN_S)))
     if held.interval_ns != limiter.interval_ns(learned.rate):
         held = limiter.set_rate(held, now, learned.rate)
     judged = breaker.resume(judged, rules.breaker, now, elapsed_s)

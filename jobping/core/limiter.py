@@ -349,6 +349,12 @@ def rate_of(state: Limiter) -> float:
     return SECOND_NS / state.interval_ns
 
 
+def delay(state: Limiter, late_ns: int) -> Limiter:
+    """Let the latest grant count from so much later, when its request may have left."""
+    latest_ns = None if state.latest_ns is None else state.latest_ns + late_ns
+    return attrs.evolve(state, tat_ns=state.tat_ns + late_ns, latest_ns=latest_ns)
+
+
 def shift(state: Limiter, by_ns: int) -> Limiter:
     """Return the state with all monotonic moments moved, and nothing in flight.
 

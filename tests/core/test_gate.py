@@ -210,8 +210,8 @@ def test_a_saved_gate_counts_the_time_away_and_gives_no_new_burst() -> None:
     state = gate.fresh(rules, at(500))
     for _ in range(3):
         state, _ = gate.admit(state, rules, at(500), NOON)
+        state = attrs.evolve(state, limiter=limiter.release(state.limiter))
     text = gate_text.save(state, rules, at(500))
-    assert gate_text.load(text, rules, at(0), 4.0).limiter.in_flight == 0
     for elapsed, expected in ((-50.0, 10.0), (4.0, 6.0)):
         restored = gate_text.load(text, rules, at(0), elapsed)
         assert gate.admit(restored, rules, at(0), NOON)[1] == Wait(at(expected), Reason.RATE)
@@ -525,3 +525,17 @@ def test_jitter_only_lengthens_intervals() -> None:
         now = wait.until
     assert 10 <= min(gaps) < 10.3
     assert 12.7 < max(gaps) <= 13.0001
+
+
+def test_request_in_flight_at_a_crash_counts_from_when_it_may_have_left(state: GateState) -> None:
+    granted, answer = gate.admit(state, RULES, at(0), NOON)
+    assert isinstance(answer, Admit)
+    text = gate_text.save(granted, RULES, at(0))
+    back = gate_text.load(text, RULES, at(2), 2)
+    assert back.limiter.in_flight == 0
+    assert asked(back, 4.9) == Wait(at(5), Reason.RATE)
+    admitted(back, 5)
+    long_ago = gate_text.load(text, RULES, at(32), 32)
+    assert asked(long_ago, 32.9) == Wait(at(33), Reason.RATE)
+    ended, _ = gate.record(granted, RULES, answer.permit, OK, at(1), random.Random(1))
+    admitted(gate_text.load(gate_text.save(ended, RULES, at(1)), RULES, at(9), 8), 9)
