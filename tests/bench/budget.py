@@ -8,33 +8,16 @@ LiteLLM keeps no such ledger. `concurrent` does eight at a time.
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from pathlib import Path
 
-import attrs
 import trio
 
-from jobping.actors.paid_call import PaidCalls, Question
-from jobping.clock import Clock
-from jobping.core.budget import Ending, Limits, Reservation
-from jobping.core.ids import ProfileId
-from jobping.core.model import Message, ModelAnswer, ModelRequest, Role
 from jobping.core.prompt import SCHEMA
-from jobping.llm import ModelPlace, ModelProtocol, load_counter, open_model
-from jobping.llm.prices import load_prices
-from jobping.llm.protocol import CounterProtocol
-from jobping.store.bridge import Database, open_loop, run_alone, serve_database
-from jobping.store.embedded import Durability, EmbeddedConfig, open_server
-from jobping.store.ledger import Ledger, Reserved
-from jobping.store.migrate import migrate
-from supervisors import Ask, ChildSpec, Context, Mailbox, Supervisor, SupervisorSpec
 from tests.bench.contender import Contender, Meter, Shape
 
 MODEL = "gpt-6-luna"
@@ -42,9 +25,6 @@ POSTING = "We look for people who like numbers, and who like to say what they me
 LINES = [
     json.dumps({"id": f"{n:010}", "title": f"Analyst {n}", "text": POSTING}) for n in range(20)
 ]
-MUCH = Limits(
-    daily_tokens=10**14, monthly_tokens=10**14, daily_nanousd=10**14, monthly_nanousd=10**14
-)
 AT_ONCE = 8
 MOST_TOKENS = 1_400
 
@@ -65,122 +45,6 @@ def answering() -> Iterator[str]:
     finally:
         process.kill()
         process.communicate()
-
-
-def quiet(event: str, /, *, level: str | None = None, **fields: object) -> None:
-    """Write nothing."""
-
-
-@attrs.frozen
-class Paid(Ask[int]):
-    """Asks for one call; answered with the output's tokens."""
-
-    number: int
-
-
-@attrs.frozen
-class Yes:
-    """A ledger that says yes and forgets."""
-
-    async def reserve(self, wanted: Reservation) -> Reserved:
-        await trio.lowlevel.checkpoint()
-        return Reserved(id=wanted.id)
-
-    async def end(self, id: str, ending: Ending) -> tuple[None, tuple[()]]:
-        await trio.lowlevel.checkpoint()
-        return None, ()
-
-    async def correct(self, id: str, **amounts: object) -> bool:
-        await trio.lowlevel.checkpoint()
-        return True
-
-
-@contextlib.asynccontextmanager
-async def open_ledger() -> AsyncIterator[Ledger]:
-    """Start a PostgreSQL of our own; yield a ledger on it."""
-    database = Database()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.chmod(folder, 0o711)  # noqa: PTH101  the server's account passes through
-        config = EmbeddedConfig(
-            state_dir=folder, runtime_dir=folder / "run", durability=Durability.GIVEN_UP
-        )
-        async with open_loop(), open_server(config, emit=quiet) as dsn, trio.open_nursery() as n:
-            await n.start(partial(serve_database, database, dsn, emit=quiet))
-            await run_alone(dsn, migrate)
-            yield Ledger(database=database, daemon="bench", limits=MUCH)
-            n.cancel_scope.cancel()
-
-
-@contextlib.asynccontextmanager
-async def open_yes() -> AsyncIterator[Yes]:
-    """Yield the ledger that says yes."""
-    yield Yes()
-
-
-Open = Callable[[], "contextlib.AbstractAsyncContextManager[object]"]
-
-
-def pay(meter: Meter, open_book: Open = open_ledger, at_once: int = 1) -> None:
-    """Ask an actor for one paid call after the other, or for some at once."""
-
-    async def pay_all(base_url: str) -> None:
-        place = ModelPlace(base_url=base_url, key="k", connections=at_once)
-        async with open_book() as book, open_model(place) as model:
-            calls = PaidCalls(
-                ledger=book,  # type: ignore[arg-type]  # or a double of it
-                prices=load_prices(),
-                clock=Clock(),
-                emit=quiet,
-            )
-            counter = await load_counter(())
-            box: Mailbox[Paid] = Mailbox()
-            actor = partial(serve_paid, calls, model, counter)
-            child = ChildSpec(id="budget", start=actor, mailbox=box)
-            supervisor = Supervisor(SupervisorSpec(children=(child,)))
-            async with trio.open_nursery() as nursery:
-                await nursery.start(supervisor.run)
-                await drive(meter, lambda number: box.ref.ask(Paid(number), within=30), at_once)
-                await supervisor.stop(reason="done")
-
-    with answering() as url:
-        trio.run(pay_all, url)
-
-
-async def serve_paid(
-    calls: PaidCalls, model: ModelProtocol, counter: CounterProtocol, ctx: Context[Paid]
-) -> None:
-    """Make a paid call for each message, as many at once as are asked for."""
-
-    async def serve(delivery: object, number: int) -> None:
-        system, user = texts(number)
-        messages = Message(role=Role.SYSTEM, text=system), Message(role=Role.USER, text=user)
-        question = Question(
-            profile=ProfileId(1),
-            pairs=20,
-            request_hash=hashlib.sha256(b"%d" % number).digest(),
-            request=ModelRequest(
-                model=MODEL,
-                messages=messages,
-                schema=SCHEMA,
-                max_output_tokens=MOST_TOKENS,
-                service_tier="default",
-                prompt_tokens_bound=counter.count(MODEL, messages, SCHEMA).tokens,
-            ),
-        )
-        answer = await calls.ask(question, model, trio.current_time() + 30, keep)
-        assert isinstance(answer, ModelAnswer), answer
-        delivery.reply(1)  # type: ignore[attr-defined]  # of `Delivery`
-
-    async with trio.open_nursery() as nursery:
-        ctx.started()
-        async for delivery in ctx.inbox:
-            nursery.start_soon(serve, delivery, delivery.message.number)
-
-
-async def keep(answer: ModelAnswer) -> None:
-    """Nothing is kept."""
-    await trio.lowlevel.checkpoint()
 
 
 async def drive(meter: Meter, call: Callable[[int], Awaitable[object]], at_once: int) -> None:
@@ -212,6 +76,14 @@ def body(number: int) -> dict[str, object]:
     }
 
 
+def pay(meter: Meter, at_once: int = 1, *, with_ledger: bool = True) -> None:
+    """Ask an actor for one paid call after the other, or for some at once."""
+    from tests.bench import budget_path
+
+    open_book = budget_path.open_ledger if with_ledger else budget_path.open_yes
+    budget_path.pay(meter, open_book, at_once)
+
+
 def call_sdk(meter: Meter, at_once: int = 1) -> None:
     """Call the SDK as its manual says, on Trio, without retries."""
     import openai
@@ -230,6 +102,7 @@ def call_sdk(meter: Meter, at_once: int = 1) -> None:
 
 def call_litellm(meter: Meter, at_once: int = 1) -> None:
     """Call LiteLLM's `acompletion` on asyncio."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no network
     import litellm
 
     litellm.suppress_debug_info = True
@@ -255,7 +128,7 @@ SHAPES = (
         units=200,
         contenders=(
             Contender("whole path", pay),
-            Contender("path without ledger", partial(pay, open_book=open_yes)),
+            Contender("path without ledger", partial(pay, with_ledger=False)),
             Contender("bare SDK", call_sdk),
             Contender("LiteLLM", call_litellm, needs="litellm"),
         ),

@@ -128,8 +128,9 @@ def test_digest_of_the_demo_is_ranked_by_its_model(synthetic: Rounds) -> None:
     }
     first = min(synthetic.home.digests, key=lambda path: path.stat().st_mtime)
     text = first.read_text(encoding="utf-8")
-    assert text.count("Why: Speaks of") == text.count("Why: ") > 0
-    assert "locally" not in text
+    by_model, items = text.count("Why: Speaks of"), text.count("Why: ")
+    assert by_model >= 5
+    assert (f"{items - by_model} of {items} ranked locally" in text) is (by_model < items)
 
 
 def test_log_of_a_demo_without_trouble_holds_no_error(synthetic: Rounds) -> None:

@@ -158,4 +158,4 @@ async def test_every_column_that_names_a_profile_cascades(database: Database) ->
         "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
         " AND confrelid = 'profile'::regclass AND confdeltype = 'c' ORDER BY 1",
     )
-    assert cascading == named == [("digest",), ("digest_item",), ("match",)]
+    assert cascading == named == [("digest",), ("digest_item",), ("match",), ("ranking",)]
