@@ -280,3 +280,27 @@ async def test_watcher_of_an_actor_that_has_ended_hears_so_at_once(
         await settle()
         assert [type(change) for change in watcher.heard] == [Terminated, str]
         await root.stop()
+
+
+async def test_delivery_knows_whether_its_asker_still_waits(autojump_clock: MockClock) -> None:
+    seen: list[bool] = []
+
+    async def slow(ctx: Context[Double]) -> None:
+        ctx.started()
+        async for delivery in ctx.inbox:
+            seen.append(delivery.is_awaited)
+            await trio.sleep(delivery.message.number)
+            seen.append(delivery.is_awaited)
+            delivery.reply(0)
+
+    box: Mailbox[Double] = Mailbox()
+    supervisor = Supervisor(SupervisorSpec(children=(ChildSpec(id="a", start=slow, mailbox=box),)))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(supervisor.run)
+        assert await box.ref.ask(Double(1), within=5) == 0
+        with trio.move_on_after(1):
+            await box.ref.ask(Double(3), within=5)
+        box.ref.tell(Double(1))
+        await trio.sleep(10)
+        await supervisor.stop(reason="test")
+    assert seen == [True, True, True, False, False, False]
