@@ -262,11 +262,11 @@ class Poll:
 
     def _keep(self, read: _Read | None) -> None:
         """Note what the walk listed, and the answer of a board that one page lists completely."""
-        following = read is not None and read.parsed.following is not None
-        if self._state.pages < self.source.page_cap and following:
+        has_more = read is not None and read.parsed.has_more
+        if self._state.pages < self.source.page_cap and has_more:
             return  # a trial that stopped early
         self.listed = self._state.seen
-        is_whole = isinstance(walk.finish(self._state), Complete) and not following
+        is_whole = isinstance(walk.finish(self._state), Complete) and not has_more
         is_one_page = self._state.pages == 1 and self._key != b""
         if read is not None and is_whole and is_one_page and read.page.framed:
             tally = self.tally
@@ -293,7 +293,7 @@ class Poll:
 
     async def _read_sample(self, request: PageRequest, page: Page) -> _Answer:
         answer = await self._read(request, page)
-        if isinstance(answer, _Read) and answer.parsed.following is None:
+        if isinstance(answer, _Read) and not answer.parsed.has_more:
             count = len(answer.parsed.seen)
             if emptiness.is_suspect(count, self.row.counts):
                 raise EmptyAnswer(f"{self.row.board.slug} lists {count} postings, too")

@@ -50,6 +50,7 @@ class Page:
         headers: Names in lower case, in order, repeated fields repeated.
         body: Decoded.
         fetched_at: When the answer was complete, aware UTC.
+        sent: The body of the request, where it had one: sites that read by POST page by it.
         framed: False where only the closing of the connection ended the body, so that a cut
             cannot be told from the end.
     """
@@ -60,6 +61,7 @@ class Page:
     body: bytes = b""
     fetched_at: dt.datetime
     framed: bool = True
+    sent: bytes | None = None
 
     def header(self, name: str) -> str | None:
         """Return the first field of that lower-case name, or None."""

@@ -44,6 +44,7 @@ class Parsed:
         seen: Every readable external id once, rejected items included.
         total: How many items the board says it has, or None.
         following: The request for the next page, or None.
+        more: Requests for other parts of the board, asked after all that is pending.
         replaced: Characters that the declared encoding could not read.
         gone: Postings of which the source says in its own words that it has them no longer.
     """
@@ -54,8 +55,14 @@ class Parsed:
     seen: tuple[ExternalId, ...] = ()
     total: int | None = None
     following: PageRequest | None = None
+    more: tuple[PageRequest, ...] = ()
     replaced: int = 0
     gone: tuple[ExternalId, ...] = ()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the page names others that belong to the walk."""
+        return self.following is not None or bool(self.more)
 
 
 @attrs.frozen(kw_only=True)
@@ -231,7 +238,7 @@ def _with_next(walk: Walk, parsed: Parsed, *, is_repeat: bool) -> Walk:
     is_all = walk.total is not None and len(walk.seen) >= walk.total
     if parsed.following is not None and not is_repeat and not is_all:
         queue = (parsed.following, *queue)
-    return _capped(attrs.evolve(walk, pending=queue))
+    return _capped(attrs.evolve(walk, pending=(*queue, *parsed.more)))
 
 
 def _capped(walk: Walk) -> Walk:

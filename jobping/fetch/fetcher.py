@@ -247,6 +247,7 @@ class Exchange:
             body=body.finish(),
             fetched_at=self._fetcher._clock.utcnow(),
             framed=wire.framing is not Framing.CLOSE,
+            sent=self._request.body,
         )
 
     async def _read_body(self, response: httpx.Response, wire: Wire, body: Body) -> None:

@@ -15,7 +15,7 @@ from jobping.core.posting import Location, PostingDraft, Remote, Salary
 from jobping.core.salary import interval_of, read_salary, stated_salary
 from jobping.core.text import clean_line
 from jobping.sources import dates
-from jobping.sources.decode import read_json
+from jobping.sources.decode import is_plain_not_found, read_json
 from jobping.sources.fields import lines
 from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.jobposting import own_page
@@ -167,11 +167,6 @@ def _salary(pay: Compensation) -> Salary | None:
     )
 
 
-def _is_gone(page: Page) -> bool:
-    """Whether it is the plain text `Not Found`."""
-    return page.media_type == "text/plain" and page.body.strip().lower() == b"not found"
-
-
 ASHBY = ItemSource(
     name=SourceName("ashby"),
     coverage=Coverage.WHOLE,
@@ -185,7 +180,7 @@ ASHBY = ItemSource(
     fill=_fill,
     slug=re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._&'+-]{0,98}[A-Za-z0-9._+-])?"),
     slug_help="the board's name as in jobs.ashbyhq.com/NAME, in its case, blanks as blanks",
-    gone=_is_gone,
+    gone=is_plain_not_found,
     also=("https://jobs.ashbyhq.com",),
     single=own_page(
         "ashby", pages="https://jobs.ashbyhq.com", path=lambda job: f"/{job.slug}/{job.id}"

@@ -102,6 +102,11 @@ def is_json_object(page: Page) -> bool:
     return True
 
 
+def is_plain_not_found(page: Page) -> bool:
+    """Whether the page is the plain text `Not Found`."""
+    return page.media_type == "text/plain" and page.body.strip().lower() == b"not found"
+
+
 def in_utf8(source: str, page: Page) -> tuple[Page, int]:
     """Return the page with its body in UTF-8 without mark, and the number of lost characters."""
     declared = _CHARSET.search(page.header("content-type") or "")

@@ -10,6 +10,10 @@ MAX_URL = 2_000
 MAX_WORD = 200
 MAX_WORDS = 50
 
+HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+"""A slug that is part of a host's name."""
+HOST_LABEL_HELP = "the company's host name before {}: lower-case letters, digits and -"
+
 
 def line(text: str | None) -> str | None:
     """Return one cleaned line of at most `MAX_WORD` characters, or None where nothing is said."""

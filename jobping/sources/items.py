@@ -62,6 +62,13 @@ class ItemSource(Generic[Item]):
         weak: Fields that another route of the source says better than the reliable one.
         light: The list of the individual route, or None.
         single: How one posting is asked for alone, or None.
+        place: From a slug to what stands for `{slug}` in places.
+        dress: Makes a request as the source wants it: method, body, headers, keys; asked of every
+            request, also of one that it has dressed before.
+        credentials: The variables that hold the keys, which `dress` gets in their order.
+        is_key_optional: It also answers without.
+        keys: Their values; empty while they are not known.
+        away: Where the vendor sends those who ask for an unknown board; empty where nowhere.
     """
 
     name: SourceName
@@ -87,6 +94,12 @@ class ItemSource(Generic[Item]):
     weak: frozenset[str] = frozenset()
     light: Light | None = None
     single: Single | None = None
+    place: Callable[[str], str] = str
+    dress: Callable[[PageRequest, tuple[str, ...]], PageRequest] = lambda request, _keys: request
+    credentials: tuple[str, ...] = ()
+    is_key_optional: bool = False
+    keys: tuple[str, ...] = attrs.field(default=(), repr=False)
+    away: str = ""
 
     @property
     def has_individual(self) -> bool:
@@ -100,6 +113,12 @@ class ItemSource(Generic[Item]):
             raise ValueError(f"{self.name}: {base_url!r} must hold {{slug}}: one place per company")
         return attrs.evolve(self, base_url=base_url.rstrip("/"), also=())
 
+    def with_keys(self, keys: tuple[str, ...]) -> Self:
+        """Return the source with the values of its `credentials`."""
+        if len(keys) != len(self.credentials):
+            raise ValueError(f"{self.name}: needs {len(self.credentials)} keys, not {len(keys)}")
+        return attrs.evolve(self, keys=keys)
+
     def check_slug(self, slug: str) -> None:
         """Raise ValueError, saying what is allowed, unless a board can have that slug."""
         if not self.slug.fullmatch(slug):
@@ -107,11 +126,11 @@ class ItemSource(Generic[Item]):
 
     def domain(self, board: Board) -> Domain:
         """Return the network location that the board is asked at."""
-        return domain_of(_at(self.base_url, board))
+        return domain_of(self._at(self.base_url, board))
 
     def hosts(self, board: Board) -> frozenset[Domain]:
         """Return every location that requests and redirects of the board may touch."""
-        return frozenset(domain_of(_at(url, board)) for url in (self.base_url, *self.also))
+        return frozenset(domain_of(self._at(url, board)) for url in (self.base_url, *self.also))
 
     def requests(self, board: Board, route: Route) -> tuple[PageRequest, ...]:
         """Return the first requests of a walk over lists; empty where the route has none."""
@@ -121,7 +140,8 @@ class ItemSource(Generic[Item]):
             if self.light is None:
                 return ()
             path, accept = self.light.path, self.light.accept
-        return (PageRequest(url=_at(self.base_url, board) + path(board.slug), accept=accept),)
+        url = self._at(self.base_url, board) + path(board.slug)
+        return (self.dress(PageRequest(url=url, accept=accept), self.keys),)
 
     def individual(
         self, board: Board, known: Sequence[KnownPosting], limit: int
@@ -161,6 +181,10 @@ class ItemSource(Generic[Item]):
         """Whether the page is the source's own way to say that it has no such board."""
         return page.status in (404, 410) and self.gone(page)
 
+    def is_gone_at(self, url: str) -> bool:
+        """Whether a redirect to that URL is the source's own way to say the same."""
+        return self.away != "" and domain_of(url) == self.away
+
     def _parse(self, page: Page, board: Board, form: Form) -> Iterator[RawItem | Parsed]:
         page, replaced = in_utf8(self.name, page)
         listing = self._listing(page, form)
@@ -183,7 +207,8 @@ class ItemSource(Generic[Item]):
             rejected=tuple(rejected),
             seen=tuple(accepted),
             total=listing.total,
-            following=listing.following,
+            following=listing.following and self.dress(listing.following, self.keys),
+            more=tuple(self.dress(request, self.keys) for request in listing.more),
             replaced=replaced,
         )
 
@@ -267,15 +292,20 @@ class ItemSource(Generic[Item]):
         id = self._local_id(asked, board)
         if self.single is None or not id:
             return None
-        pages = _at(self.single.pages or self.base_url, board)
+        pages = self._at(self.single.pages or self.base_url, board)
         wanted = Wanted(
             slug=quote(board.slug, safe=""), id=quote(id, safe=""), path=_path_at(pages, url)
         )
         path = self.single.path(wanted)
         if path is None:
             return None
-        place = pages if domain_of(pages) in self.hosts(board) else _at(self.base_url, board)
-        return PageRequest(url=place + path, accept=self.single.accept, posting=asked)
+        place = pages if domain_of(pages) in self.hosts(board) else self._at(self.base_url, board)
+        request = PageRequest(url=place + path, accept=self.single.accept, posting=asked)
+        return self.dress(request, self.keys)
+
+    def _at(self, url: str, board: Board) -> str:
+        """Return the URL with the board's place in it, percent-encoded once."""
+        return url.replace("{slug}", quote(self.place(board.slug), safe=""))
 
     def _local_id(self, id: ExternalId, board: Board) -> str:
         """Return the id as the source counts; empty where it is of another board."""
@@ -314,11 +344,6 @@ def _required(text: str | None, what: str) -> str:
     if not found or len(found) > MAX_LINE:
         raise ValueError(f"no {what}" if not found else f"{what} of {len(found)} characters")
     return found
-
-
-def _at(url: str, board: Board) -> str:
-    """Return the URL with the board's slug in it, percent-encoded once."""
-    return url.replace("{slug}", quote(board.slug, safe=""))
 
 
 def _path_at(place: str, url: str) -> str | None:

@@ -1,6 +1,5 @@
 """Personio: an XML feed per company; the same id may stand there more than once."""
 
-import re
 from collections.abc import Iterable
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
@@ -17,7 +16,7 @@ from jobping.core.posting import CONTENT, PostingDraft, Remote
 from jobping.errors import MalformedPage
 from jobping.sources import dates
 from jobping.sources.decode import check_media, read_json
-from jobping.sources.fields import line, lines
+from jobping.sources.fields import HOST_LABEL, HOST_LABEL_HELP, line, lines
 from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.jobposting import own_page
 from jobping.sources.reader import Light
@@ -201,8 +200,8 @@ PERSONIO = ItemSource(
     item=Position,
     head=_head,
     fill=_fill,
-    slug=re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"),
-    slug_help="the company's host name before .jobs.personio.de: lower-case letters, digits and -",
+    slug=HOST_LABEL,
+    slug_help=HOST_LABEL_HELP.format(".jobs.personio.de"),
     ids_per_board=True,
     gone=lambda _page: True,
     light=Light(

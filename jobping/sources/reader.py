@@ -32,12 +32,14 @@ class Listing:
         merged: Items that were joined with another one of the same id.
         total: How many items the board says it has, or None.
         following: The request for the next page, or None.
+        more: Requests for other parts of the board, asked after all that is pending.
     """
 
     items: Sequence[msgspec.Raw | bytes]
     merged: int = 0
     total: int | None = None
     following: PageRequest | None = None
+    more: tuple[PageRequest, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ from jobping.core.posting import Location, PostingDraft, Precision, Remote, Sala
 from jobping.core.salary import interval_of, stated_salary
 from jobping.sources import dates
 from jobping.sources.decode import is_json_object, read_json
-from jobping.sources.fields import line, lines
+from jobping.sources.fields import HOST_LABEL, HOST_LABEL_HELP, line, lines
 from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.jobposting import own_page
 from jobping.sources.reader import Wanted
@@ -167,8 +167,8 @@ RECRUITEE = ItemSource(
     item=Offer,
     head=_head,
     fill=_fill,
-    slug=re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"),
-    slug_help="the company's host name before .recruitee.com: lower-case letters, digits and -",
+    slug=HOST_LABEL,
+    slug_help=HOST_LABEL_HELP.format(".recruitee.com"),
     ids_per_board=True,
     gone=is_json_object,
     single=own_page("recruitee", pages="https://{slug}.recruitee.com", path=_page),

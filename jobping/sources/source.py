@@ -116,8 +116,19 @@ class Source(Protocol):
     def base_url(self) -> str:
         """Where the source is asked; may hold `{slug}`."""
 
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """The variables that hold its keys; empty where it needs none."""
+
+    @property
+    def is_key_optional(self) -> bool:
+        """Whether it also answers without its keys."""
+
     def with_base_url(self, base_url: str) -> Self:
         """Return the source asked at another place."""
+
+    def with_keys(self, keys: tuple[str, ...]) -> Self:
+        """Return the source with the values of its `credentials`, in their order."""
 
     def check_slug(self, slug: str) -> None:
         """Raise ValueError, saying what is allowed, unless a board can have that slug."""
@@ -170,6 +181,9 @@ class Source(Protocol):
 
     def is_gone(self, page: Page) -> bool:
         """Whether the page is the source's own way to say that it has no such board."""
+
+    def is_gone_at(self, url: str) -> bool:
+        """Whether a redirect to that URL is the source's own way to say the same."""
 
 
 def with_base_url(source: Source, base_url: str) -> Source:
