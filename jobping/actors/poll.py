@@ -18,7 +18,7 @@ from jobping.actors.domain_gate import DomainGate
 from jobping.actors.messages import BatchFenced, BatchRefused, StoreAway, StorePostings
 from jobping.actors.site_rules import SiteRules
 from jobping.core import emptiness, robots, walk
-from jobping.core.addresses import follow
+from jobping.core.addresses import domain_of, follow
 from jobping.core.board import Coverage, Route, StoredBoard
 from jobping.core.challenge import Challenge, challenge_of
 from jobping.core.emptiness import Evidence
@@ -309,9 +309,11 @@ class Poll:
             if self.rules is not None:
                 await self.rules.check(asked.url, hosts)
             self.requests += 1
-            answer = await self.gate.ask(asked, read, hosts=hosts)
+            answer = await self.gate.ask(asked, read, hosts=hosts | self.source.away)
             if not isinstance(answer, Redirected):
                 return answer
+            if domain_of(answer.url) in self.source.away:
+                return BoardGone(status=301 if answer.permanent else 302)
             self.last = None  # its validators are those of another place
             asked = request = follow(request, answer)
         raise MalformedPage(f"more than {MAX_REDIRECTS} redirects")

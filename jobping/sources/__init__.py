@@ -7,6 +7,8 @@ per source; `defaults` is what is polled while nothing is configured.
 
 from jobping.sources.arbeitnow import ARBEITNOW
 from jobping.sources.ashby import ASHBY
+from jobping.sources.bamboohr import BAMBOOHR
+from jobping.sources.breezy import BREEZY
 from jobping.sources.defaults import DEFAULT_BOARDS
 from jobping.sources.greenhouse import GREENHOUSE
 from jobping.sources.jobicy import JOBICY
@@ -17,6 +19,7 @@ from jobping.sources.remoteok import REMOTEOK
 from jobping.sources.remotive import REMOTIVE
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
 from jobping.sources.source import Source
+from jobping.sources.workable import WORKABLE
 
 __all__ = ["DEFAULT_BOARDS", "SOURCES", "Source"]
 
@@ -27,6 +30,9 @@ SOURCES: tuple[Source, ...] = (
     RECRUITEE,
     SMARTRECRUITERS,
     PERSONIO,
+    WORKABLE,
+    BAMBOOHR,
+    BREEZY,
     REMOTEOK,
     JOBICY,
     REMOTIVE,

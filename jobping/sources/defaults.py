@@ -29,6 +29,8 @@ _COMPANIES = (
     ("smartrecruiters", "BoschGroup", "Bosch"),
     ("smartrecruiters", "Ubisoft2", "Ubisoft"),
     ("smartrecruiters", "DeliveryHero", "Delivery Hero"),
+    ("workable", "blueground", "Blueground"),
+    ("workable", "skroutz", "Skroutz"),
     ("personio", "personio", "Personio"),
     ("personio", "blinkist", "Blinkist"),
     ("personio", "sennder", "sennder"),

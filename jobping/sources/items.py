@@ -68,7 +68,7 @@ class ItemSource(Generic[Item]):
         credentials: The variables that hold the keys, which `dress` gets in their order.
         is_key_optional: It also answers without.
         keys: Their values; empty while they are not known.
-        away: Where the vendor sends those who ask for an unknown board; empty where nowhere.
+        away: Where the vendor sends those who ask for a board that there is not; never asked.
     """
 
     name: SourceName
@@ -99,7 +99,7 @@ class ItemSource(Generic[Item]):
     credentials: tuple[str, ...] = ()
     is_key_optional: bool = False
     keys: tuple[str, ...] = attrs.field(default=(), repr=False)
-    away: str = ""
+    away: frozenset[Domain] = frozenset()
 
     @property
     def has_individual(self) -> bool:
@@ -180,10 +180,6 @@ class ItemSource(Generic[Item]):
     def is_gone(self, page: Page) -> bool:
         """Whether the page is the source's own way to say that it has no such board."""
         return page.status in (404, 410) and self.gone(page)
-
-    def is_gone_at(self, url: str) -> bool:
-        """Whether a redirect to that URL is the source's own way to say the same."""
-        return self.away != "" and domain_of(url) == self.away
 
     def _parse(self, page: Page, board: Board, form: Form) -> Iterator[RawItem | Parsed]:
         page, replaced = in_utf8(self.name, page)

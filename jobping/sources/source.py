@@ -182,8 +182,9 @@ class Source(Protocol):
     def is_gone(self, page: Page) -> bool:
         """Whether the page is the source's own way to say that it has no such board."""
 
-    def is_gone_at(self, url: str) -> bool:
-        """Whether a redirect to that URL is the source's own way to say the same."""
+    @property
+    def away(self) -> frozenset[Domain]:
+        """Where those are sent who ask for a board that there is not; never asked."""
 
 
 def with_base_url(source: Source, base_url: str) -> Source:

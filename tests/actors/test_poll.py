@@ -34,6 +34,7 @@ from jobping.errors import (
     Unavailable,
     Unreached,
 )
+from jobping.sources.bamboohr import BAMBOOHR
 from jobping.sources.greenhouse import GREENHOUSE
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
 from jobping.sources.source import RawItem, Source, with_base_url
@@ -74,7 +75,8 @@ class Polls:
         ingest: Mailbox[StorePostings],
         slug: str = "acme",
     ) -> "Polls":
-        asked = with_base_url(source, server.url("").rstrip("/"))
+        own = "/{slug}" if "{slug}" in source.base_url else ""
+        asked = with_base_url(source, server.url("").rstrip("/") + own)
         row = await rig.add_board(asked, slug)
         gate = await rig.loaded_gate(row.domain)
         return cls(rig=rig, source=asked, row=row, gate=gate, ingest=ingest)
@@ -448,6 +450,14 @@ async def test_redirect_to_another_site_is_drift_and_asks_nothing_there(rig: Rig
                 assert "another site" in end.reason
                 assert len(server.requests) == 1
         assert (other.requests, other.connections) == ([], 0)
+
+
+async def test_redirect_to_where_unknown_boards_are_sent_is_a_gone_board(rig: Rig) -> None:
+    behaviour = redirect("https://www.bamboohr.com")
+    async with open_fault_server(behaviour) as server, rig.open_ingest() as box:
+        polls = await Polls.of(rig, server, BAMBOOHR, box)
+        assert await polls.run() == BoardGone(status=302)
+        assert len(server.requests) == 1
 
 
 async def test_redirects_without_end_are_drift(rig: Rig) -> None:

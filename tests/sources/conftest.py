@@ -16,6 +16,10 @@ from jobping.sources.source import Parsed, RawItem, Rejected, Source
 FETCHED_AT = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
 PAGES = Path(__file__).parent / "pages"
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
+XML = ("personio",)
+"""Sources that answer in XML."""
+SLUGS = dict.fromkeys(("remoteok", "jobicy", "remotive", "arbeitnow"), "all")
+"""A slug of each source where `example` is none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,10 +72,12 @@ def board_of(source: Source, url: str) -> Board:
         "lever": lambda: path.split("/")[3],
         "ashby": lambda: unquote(path.rpartition("/")[2]),
         "smartrecruiters": lambda: path.split("/")[3],
-        "recruitee": lambda: host.partition(".")[0],
-        "personio": lambda: host.partition(".")[0],
+        "workable": lambda: path.rpartition("/")[2],
     }
-    slug = names.get(source.name, lambda: "all")()
+    own_host = ("recruitee", "personio", "bamboohr", "breezy", "teamtailor")
+    slug = names.get(source.name, lambda: SLUGS.get(source.name, "all"))()
+    if source.name in own_host:
+        slug = host.partition(".")[0]
     known = slug if "{" not in slug else "example"
     return Board(source=source.name, slug=known, company="Example Company")
 
@@ -128,14 +134,14 @@ def synthetic() -> Callable[..., Answer]:
         name: str,
         body: bytes | None = None,
         *,
-        slug: str = "example",
+        slug: str | None = None,
         company: str | None = None,
         media: str | None = None,
         status: int = 200,
     ) -> Answer:
         source = source_named(name)
-        board = Board(source=source.name, slug=slug, company=company)
-        suffix = "xml" if name == "personio" else "json"
+        board = Board(source=source.name, slug=slug or SLUGS.get(name, "example"), company=company)
+        suffix = "xml" if name in XML else "json"
         content = (PAGES / f"{name}_synthetic.{suffix}").read_bytes() if body is None else body
         page = page_of(
             content,

@@ -21,9 +21,12 @@ HOSTS = {
     "recruitee": "https://example.recruitee.com",
     "smartrecruiters": "https://api.smartrecruiters.com",
     "personio": "https://example.jobs.personio.de",
+    "workable": "https://apply.workable.com",
+    "bamboohr": "https://example.bamboohr.com",
+    "breezy": "https://example.breezy.hr",
 }
 NAMES = tuple(HOSTS)
-SINGLE = ("greenhouse", "ashby", "recruitee", "smartrecruiters", "personio")
+SINGLE = tuple(name for name in NAMES if name != "lever")
 UUID = "aaaaaaaa-0000-4000-8000-000000000001"
 KNOWN = {
     "greenhouse": ("4100001", "https://job-boards.greenhouse.io/example/jobs/4100001"),
@@ -32,6 +35,12 @@ KNOWN = {
     "recruitee": ("example/900001", "https://example.recruitee.com/o/junior-planner"),
     "smartrecruiters": ("7439990001", "https://jobs.smartrecruiters.com/Example/7439990001"),
     "personio": ("example/500001", "https://example.jobs.personio.de/job/500001"),
+    "workable": ("A1B2C3D4E5", "https://apply.workable.com/j/A1B2C3D4E5"),
+    "bamboohr": ("example/86", "https://example.bamboohr.com/careers/86"),
+    "breezy": (
+        "example/98323abf2201",
+        "https://example.breezy.hr/p/98323abf2201-junior-baker",
+    ),
 }
 LISTS = {
     "greenhouse": ["/v1/boards/example/departments"],
@@ -40,6 +49,9 @@ LISTS = {
     "recruitee": [],
     "smartrecruiters": ["/v1/companies/example/postings?limit=10&offset=0"],
     "personio": ["/search.json"],
+    "workable": [],
+    "bamboohr": [],
+    "breezy": [],
 }
 SINGLES = {
     "greenhouse": ["/v1/boards/example/jobs/4100001?pay_transparency=true"],
@@ -48,6 +60,9 @@ SINGLES = {
     "recruitee": ["/o/junior-planner"],
     "smartrecruiters": ["/v1/companies/example/postings/7439990001"],
     "personio": ["/job/500001"],
+    "workable": ["/api/v1/accounts/example/jobs/A1B2C3D4E5"],
+    "bamboohr": ["/careers/86/detail"],
+    "breezy": ["/p/98323abf2201-junior-baker"],
 }
 GONE = {
     "greenhouse": (b'{"status":404,"error":"Job not found"}', "application/json"),
@@ -55,6 +70,9 @@ GONE = {
     "recruitee": (b"<html></html>", "text/html"),
     "smartrecruiters": (b'{"message":"no"}', "application/json"),
     "personio": (b"<html></html>", "text/html"),
+    "workable": (b"Not Found", "text/plain"),
+    "bamboohr": (b'{"error":"no"}', "application/json"),
+    "breezy": (b"<html></html>", "text/html"),
 }
 
 
@@ -129,7 +147,7 @@ def test_individual_requests_stay_within_the_hosts_also_when_asked_elsewhere(nam
             assert "//" not in request.url.partition("://")[2]
 
 
-@pytest.mark.parametrize("name", [source.name for source in SOURCES if source.name not in NAMES])
+@pytest.mark.parametrize("name", [source.name for source in SOURCES if not source.has_individual])
 def test_feed_has_no_individual_route(name):
     assert named(name).individual(board(name, "all"), [known("lever")], 9) == ()
 
@@ -297,6 +315,28 @@ def test_personio_search_confirms_what_is_stored_and_gives_new_ones_synthetic(pa
         assert same(over_stored(draft, stored[draft.external_id]), stored[draft.external_id])
 
 
+@pytest.mark.parametrize(
+    ("name", "page", "text"),
+    [
+        ("workable", "workable_job_synthetic.json", "Ask & answer.\n\n- Spanish\n\nSun."),
+        ("bamboohr", "bamboohr_job_synthetic.json", "Write posts.\n\n- English"),
+        ("breezy", "jobposting_synthetic.html", "Plan routes.\n\n- Dutch"),
+    ],
+)
+def test_detail_brings_the_text_that_the_list_lacks_synthetic(page_at, synthetic, name, page, text):
+    (detail,), _, parsed = single(name, page_at, page)
+    listed = bulk(synthetic, name)[detail.external_id]
+    assert (detail.description, parsed.rejected) == (text, ())
+    assert over_stored(detail, listed).description == text
+    assert detail.title == listed.title or name == "breezy"
+
+
+def test_bamboohr_detail_brings_date_pay_and_level_synthetic(page_at):
+    (detail,), *_ = single("bamboohr", page_at, "bamboohr_job_synthetic.json")
+    assert (detail.posted_raw, detail.level) == ("2026-09-10", "Entry-level")
+    assert detail.salary.raw == "€15 per hour"
+
+
 # --- postings by their own pages
 
 
@@ -414,7 +454,7 @@ def test_recorded_postings_keep_their_ids_when_they_are_asked_for_alone(recordin
                 asked += 1
             else:
                 skipped += 1
-    assert (asked, skipped) == (764 + 78 + 2 + 1, 8)
+    assert (asked, skipped) == (764 + 78 + 2 + 1 + 5, 8)
 
 
 def test_synthetic_details_made_of_recorded_items_are_the_listed_postings(recordings, page_at):

@@ -14,10 +14,10 @@ from jobping.sources import SOURCES
 from jobping.sources.defaults import DEFAULT_BOARDS
 from jobping.sources.items import MAX_ITEMS
 from jobping.sources.source import RawItem, Rejected, with_base_url
+from tests.sources.conftest import SLUGS, XML
 
 NAMES = [source.name for source in SOURCES]
-JSON_NAMES = [name for name in NAMES if name != "personio"]
-SLUGS = {"remoteok": "all", "jobicy": "all", "remotive": "all", "arbeitnow": "all"}
+JSON_NAMES = [name for name in NAMES if name not in XML]
 
 
 def named(name):
@@ -50,6 +50,13 @@ def board(name, slug=None, company=None):
             "https://api.smartrecruiters.com/v1/companies/Acme/postings?limit=100&offset=0",
         ),
         ("personio", "acme", "https://acme.jobs.personio.de/xml?language=en"),
+        (
+            "workable",
+            "acme",
+            "https://apply.workable.com/api/v1/widget/accounts/acme?details=true",
+        ),
+        ("bamboohr", "acme", "https://acme.bamboohr.com/careers/list"),
+        ("breezy", "acme", "https://acme.breezy.hr/json"),
         ("remoteok", "all", "https://remoteok.com/api"),
         ("jobicy", "all", "https://jobicy.com/api/v2/remote-jobs?count=50"),
         ("jobicy", "tag:c++", "https://jobicy.com/api/v2/remote-jobs?count=50&tag=c%2B%2B"),
@@ -111,7 +118,7 @@ def test_source_refuses_a_base_url_that_requests_cannot_be_built_upon(url):
         with_base_url(named("lever"), url)
 
 
-@pytest.mark.parametrize("name", ["recruitee", "personio"])
+@pytest.mark.parametrize("name", ["recruitee", "personio", "bamboohr", "breezy"])
 def test_source_with_a_host_per_company_wants_the_slug_in_its_base_url(name):
     with pytest.raises(ValueError, match="must hold"):
         with_base_url(named(name), "https://proxy.example")
@@ -364,6 +371,10 @@ def test_arbeitnow_link_without_a_page_number_is_not_followed(synthetic, read, l
         ("recruitee", b'{"error":"Not Found"}', "application/json", True),
         ("smartrecruiters", b'{"message":"no"}', "application/json", True),
         ("personio", b"<html>", "text/html", True),
+        ("workable", b"Not Found", "text/plain; charset=utf-8", True),
+        ("workable", b"<html>", "text/html", False),
+        ("bamboohr", b'{"error":"no"}', "application/json", True),
+        ("breezy", b"<html>", "text/html", False),
         ("remoteok", b"{}", "application/json", False),
         ("jobicy", b"{}", "application/json", False),
     ],
@@ -386,7 +397,7 @@ def test_convert_rejects_a_raw_item_of_another_source(synthetic):
 def test_default_boards_are_valid_unique_and_cover_every_source():
     keys = [(entry.source, entry.slug) for entry in DEFAULT_BOARDS]
     assert len(set(keys)) == len(keys)
-    assert {source for source, _ in keys} == set(NAMES)
+    assert {source for source, _ in keys} == set(NAMES) - {"bamboohr", "breezy"}
     for entry in DEFAULT_BOARDS:
         named(entry.source).check_slug(entry.slug)
         assert (entry.company is None) == (entry.slug == "all")
