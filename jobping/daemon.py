@@ -45,7 +45,7 @@ from jobping.settings import (
     SourceSettings,
 )
 from jobping.sources import DEFAULT_BOARDS, SOURCES
-from jobping.sources.source import Pace, Source, with_base_url
+from jobping.sources.source import Pace, Source
 from jobping.store.bridge import Database, Dsn, open_loop, run_alone, serve_database
 from jobping.store.cluster import make_parents
 from jobping.store.embedded import EmbeddedConfig, open_server
@@ -247,13 +247,8 @@ async def _open_server(settings: Settings, emit: Emit) -> AsyncIterator[Dsn]:
 
 def sources_of(settings: Settings) -> dict[SourceName, Source]:
     """Return the sources that are switched on, each asked where the operator says."""
-    sources: dict[SourceName, Source] = {}
-    for source in SOURCES:
-        chosen = settings.source(source.name)
-        if chosen.enabled:
-            base_url = chosen.base_url
-            sources[source.name] = source if base_url is None else with_base_url(source, base_url)
-    return sources
+    asked = (source for source in SOURCES if settings.why_off(source) is None)
+    return {source.name: settings.dressed(source) for source in asked}
 
 
 async def sync(settings: Settings, stores: Stores) -> None:
@@ -381,6 +376,10 @@ class _Daemon:
         )
         for name, variable in self.settings.exposed:
             log.emit("credential.exposed", name=name, variable=variable)
+        for source in SOURCES:
+            why = self.settings.why_off(source)
+            if why is not None and self.settings.source(source.name).enabled:
+                log.emit("source.left_off", source=source.name, why=why)
 
     def _say_ready(self, log: Log, began: float) -> None:
         boards, domains, profiles = self.counts

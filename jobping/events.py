@@ -67,6 +67,8 @@ EVENTS: tuple[EventType, ...] = (
            "The settings are wrong; each error names file, key, value and what is allowed."),
     _event("credential.exposed", "warning", "name variable",
            "A secret came in a plain variable, which others can see; use VARIABLE_FILE."),
+    _event("source.left_off", "info", "source why",
+           "A source is not asked because it lacks a key; `why` names the variable."),
     # supervision
     _event("child.started", "debug", "child incarnation duration_s",
            "A part of the daemon is ready; an incarnation above 1 is a restart."),

@@ -407,6 +407,7 @@ def _shared_paces(materials: Materials) -> SharedPaces:
         sources={
             name: SharedPace(rules=source_rules(settings.source(name).pace_of(source)), clock=clock)
             for name, source in materials.sources.items()
+            if source.pace.is_shared
         },
         together=SharedPace(
             rules=together_rules(network.requests_per_minute, network.requests_per_hour),

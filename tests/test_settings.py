@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from jobping.core.board import Board
+from jobping.core.board import Board, Route
 from jobping.core.budget import Limits
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules
@@ -537,6 +537,37 @@ def test_database_url_comes_from_the_safest_place_that_has_it(tmp_path: Path, fi
         ("variable", "***", f"environment {variable}", (("database_url", variable),)),
         ("file", "***", str(file), ()),
     ]
+
+
+def test_source_is_off_until_all_its_keys_are_there(tmp_path: Path, file: Path) -> None:
+    adzuna, muse = known_source("adzuna"), known_source("themuse")
+    settings = read(file, "")
+    assert settings.why_off(muse) is None
+    assert settings.why_off(adzuna) == (
+        "adzuna needs JOBPING_ADZUNA_APP_ID and JOBPING_ADZUNA_APP_KEY"
+    )
+    named = write(tmp_path / "key", "k3y\n", 0o600)
+    environ = {"JOBPING_ADZUNA_APP_KEY_FILE": str(named)}
+    assert read(file, "", **environ).why_off(adzuna) == "adzuna needs JOBPING_ADZUNA_APP_ID"
+    environ["JOBPING_ADZUNA_APP_ID"] = "an1d"
+    settings = read(file, "", **environ)
+    assert settings.why_off(adzuna) is None
+    assert settings.exposed == (("adzuna_app_id", "JOBPING_ADZUNA_APP_ID"),)
+    assert origins(settings)["key.adzuna_app_key"] == (
+        "***", "environment JOBPING_ADZUNA_APP_KEY_FILE",
+    )  # fmt: skip
+    board = Board(source=adzuna.name, slug="country:gb")
+    (request,) = settings.dressed(adzuna).requests(board, Route.RELIABLE)
+    assert request.url.endswith("app_id=an1d&app_key=k3y")
+    assert "k3y" not in repr(settings)
+    off = read(file, "[source.adzuna]\nenabled = false", **environ)
+    assert off.why_off(adzuna) == "its source is disabled"
+
+
+def test_key_that_no_header_could_carry_is_a_problem_without_its_value() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"HOME": "/", "JOBPING_REED_KEY": "s3cret\nHost: x"}, euid=NOBODY)
+    assert str(caught.value) == "environment JOBPING_REED_KEY: must be one word of ASCII"
 
 
 def test_secret_file_that_others_can_read_is_refused(tmp_path: Path) -> None:

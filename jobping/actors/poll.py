@@ -343,7 +343,7 @@ class Poll:
         if challenge is not None:
             raise Blocked(page.url, challenge.value, status=page.status)
         is_single = request.posting is not None
-        if page.status in (404, 410) and not is_single:
+        if page.status in (404, 410) and not is_single and not self.source.is_passed(page):
             if self.source.is_gone(page):
                 return BoardGone(status=page.status)
             raise Unavailable(page.url, Unreached.CLIENT, status=page.status)

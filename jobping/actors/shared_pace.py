@@ -89,7 +89,8 @@ class SharedPaces:
 
     def of(self, names: Iterable[SourceName]) -> tuple[SharedPace, ...]:
         """Return those of a domain, in the one order in which everybody asks them."""
-        return (*(self.sources[name] for name in sorted(names)), self.together)
+        own = (self.sources[name] for name in sorted(names) if name in self.sources)
+        return (*own, self.together)
 
     def resume(self, rows: Iterable[StoredBoard], ages: Mapping[Domain, float]) -> None:
         """Go on from what was sent before a restart.
@@ -105,7 +106,7 @@ class SharedPaces:
             domains[row.board.source].add(row.domain)
         for source, hosts in domains.items():
             elapsed = [ages[host] for host in hosts if host in ages]
-            if elapsed and len(hosts) > 1:
+            if elapsed and len(hosts) > 1 and source in self.sources:
                 self.sources[source].resume(min(elapsed))
         if ages:
             self.together.resume(min(ages.values()))

@@ -80,14 +80,16 @@ def _add(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     source = known_source(board.source)
-    chosen = settings_of(arguments).source(source.name)
-    asked = source.with_base_url(chosen.base_url) if chosen.base_url else source
-    every_s = chosen.pace_of(source).poll_every_s
+    settings = settings_of(arguments)
+    asked = settings.dressed(source)
+    every_s = settings.source(source.name).pace_of(source).poll_every_s
+    why_off = settings.why_off(source)
 
     async def body(stores: "Stores") -> int:
         await stores.boards.add(board, asked.domain(board))
         when = ", while the others find too little" if board.standby else ""
-        print(f"{board.source} {board.slug}: added; polled every {duration(every_s)}{when}")
+        polled = f"polled every {duration(every_s)}{when}" if why_off is None else f"off: {why_off}"
+        print(f"{board.source} {board.slug}: added; {polled}")
         return 0
 
     return with_stores(arguments, body)

@@ -55,9 +55,10 @@ def _check(arguments: argparse.Namespace) -> int:
 def _polls(settings: Settings) -> list[str]:
     lines = []
     for board in settings.boards:
-        chosen = settings.source(board.source)
-        every = duration(chosen.pace_of(known_source(board.source)).poll_every_s)
-        state = f"polled every {every}" if chosen.enabled else "off: its source is disabled"
+        source = known_source(board.source)
+        every = duration(settings.source(source.name).pace_of(source).poll_every_s)
+        why = settings.why_off(source)
+        state = f"polled every {every}" if why is None else f"off: {why}"
         lines.append(f"board {board.source} {board.slug}: {state}")
     return lines
 

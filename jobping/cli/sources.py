@@ -11,6 +11,8 @@ from jobping.sources import SOURCES
 from jobping.sources.defaults import DEFAULT_BOARDS
 from jobping.sources.source import Source
 
+_SHOWN = 6
+"""Default boards of one source named in the text; JSON names all."""
 _COLUMNS = (
     Column(title="source"),
     Column(title="a board lists"),
@@ -43,10 +45,14 @@ def _sources(arguments: argparse.Namespace) -> int:
         print_json([_as_json(source, settings) for source in SOURCES])
         return 0
     print_table(_COLUMNS, [_row(source, settings) for source in SOURCES], empty="none")
+    for source in SOURCES:
+        if (why := settings.why_off(source)) is not None:
+            print(f"off: {why}")
     print("\nPolled while no other board is configured or added:")
     for source in SOURCES:
         if slugs := _default_slugs(source):
-            print(f"  {source.name}: {printable(', '.join(slugs), 2_000)}")
+            more = f", and {len(slugs) - _SHOWN} more" if len(slugs) > _SHOWN else ""
+            print(f"  {source.name}: {printable(', '.join(slugs[:_SHOWN]), 2_000)}{more}")
     return 0
 
 
@@ -63,7 +69,7 @@ def _row(source: Source, settings: Settings) -> list[str]:
         f"{pace.per_hour:g}",
         duration(pace.poll_every_s),
         str(len(_default_slugs(source))),
-        "on" if chosen.enabled else "off",
+        "on" if settings.why_off(source) is None else "off",
         chosen.base_url or source.base_url,
     ]
 
@@ -75,6 +81,8 @@ def _as_json(source: Source, settings: Settings) -> dict[str, object]:
         "source": source.name,
         "coverage": source.coverage.value,
         "enabled": chosen.enabled,
+        "why_off": settings.why_off(source),
+        "keys": list(source.credentials),
         "base_url": chosen.base_url or source.base_url,
         "per_hour": pace.per_hour,
         "min_gap_s": pace.min_gap_s,

@@ -39,6 +39,8 @@ def challenge_of(page: Page) -> Challenge | None:
     read = page.body[:READ_BYTES]
     if not page.media_type.endswith("html") and not _HTML.match(read):
         return None
+    if b"JobPosting" in page.body:
+        return None  # a posting's page, with a form to apply
     if _CAPTCHA.search(read):
         return Challenge.CAPTCHA
     return Challenge.LOGIN if _LOGIN.search(read) else None

@@ -23,7 +23,8 @@ _INNER: Final = re.compile(
 _REMOTE: Final = re.compile(r"(?<!\w)(?:remote|remotely)(?!\w)", re.I)
 _FILLERS: Final = re.compile(
     r"(?<!\w)(?:(?:100\s*%|fully|full|hybrid|on-?site|in-?office)(?!\w)[\s,-]*|remote(?:ly)?(?!\w)"
-    r"[\s-]*(?:job|work|only|first)?(?!\w)[\s-]*|anywhere in(?!\w)|(?<=\s)only(?!\w)|^in\s|^the\s)",
+    r"[\s-]*(?:job|work|only|first)?(?!\w)[\s-]*|anywhere in(?: the)?(?!\w)"
+    r"|(?<=\s)only(?!\w)|^in\s|^the\s)",
     re.I,
 )
 _CODES: Final = re.compile(r"(?<!\w)(?:[A-Z]{1,2}-)?\d{4,6}(?!\w)")
@@ -85,11 +86,12 @@ def place(
     if len(found) != 1:
         return found
     only = found[0]
+    is_country = only.region is not None and _fold(only.region) == _fold(parts[2])
     return (
         attrs.evolve(
             only,
             city=parts[0] or only.city,
-            region=parts[1] or only.region,
+            region=parts[1] or (None if is_country else only.region),
             country=country_code(country) or only.country,
         ),
     )

@@ -83,7 +83,7 @@ def is_fresh(last: LastAnswer, key: bytes, utcnow: dt.datetime) -> bool:
 
 def conditional(request: PageRequest, last: LastAnswer) -> PageRequest:
     """Return the request on the condition that the answer has changed, where one can be stated."""
-    if last.origin != origin_of(request.url):
+    if last.origin != origin_of(request.url) or request.method != "GET":
         return request
     if last.etag is not None:
         condition = ("If-None-Match", last.etag)

@@ -67,6 +67,17 @@ def interval_of(text: str | None) -> Interval:
     return Interval.UNKNOWN
 
 
+def size_interval(amount: Decimal | None) -> Interval:
+    """Guess the interval of an amount whose source never sends one; our choice of borders."""
+    if amount is None or not amount.is_finite() or amount <= 0:
+        return Interval.UNKNOWN
+    if amount < 100:
+        return Interval.HOUR
+    if amount < 1_000:
+        return Interval.DAY
+    return Interval.YEAR if amount >= 5_000 else Interval.UNKNOWN
+
+
 def currency_of(text: str | None) -> str | None:
     """Return the ISO 4217 code that a text names, or None; a bare dollar sign names none."""
     found = _CODES.search(text or "")
@@ -96,7 +107,8 @@ def stated_salary(
     if len(known) == 2:
         amounts = [min(known), max(known)]
     code = currency.strip().upper() if currency else None
-    words = [" - ".join(f"{amount:f}" for amount in dict.fromkeys(known)), code, interval.value]
+    shown = (f"{amount:f}".removesuffix(".0") for amount in dict.fromkeys(known))
+    words = [" - ".join(shown), code, interval.value]
     text = _line(raw) or " ".join(word for word in words if word and word != "unknown")
     if any(amount > NOISE_ABOVE and interval in _LONG for amount in known):
         return Salary(raw=text)

@@ -43,6 +43,7 @@ from jobping.settings._records import (
 )
 from jobping.settings._sections import check_board, known_source, parse_profile
 from jobping.settings._tables import DEFAULT, Notes, Table
+from jobping.sources import SOURCES
 
 __all__ = [
     "BudgetSettings",
@@ -222,7 +223,10 @@ class _Reading:
         store, exposed = self._store(root, folder)
         budget = read_budget(root, self.around)
         network = sections.read_network(root)
-        llm, keys = read_llm(root, folder, state_dir, budget.prices, self.around, network.allow)
+        llm, model_keys = read_llm(
+            root, folder, state_dir, budget.prices, self.around, network.allow
+        )
+        keys, shown = self._keys()
         settings = Settings(
             state_dir=state_dir,
             config_file=self.found.path if self.found else None,
@@ -241,7 +245,8 @@ class _Reading:
             delivery=sections.read_delivery(root, folder, state_dir),
             log=self._log(root),
             system=_system(self.around),
-            exposed=exposed + keys,
+            exposed=(*exposed, *model_keys, *shown),
+            keys=keys,
         )
         root.finish()
         return attrs.evolve(settings, origins=tuple(self.notes.origins))
@@ -280,6 +285,23 @@ class _Reading:
         self.notes.override("store.url", url, credential.origin)
         exposed = (("database_url", "JOBPING_DATABASE_URL"),) if credential.exposed else ()
         return attrs.evolve(store, url=url), exposed
+
+    def _keys(self) -> tuple[tuple[tuple[str, Secret], ...], tuple[tuple[str, str], ...]]:
+        """Return the keys of sources by their variables, and which came in plain variables."""
+        keys, exposed = [], []
+        for variable in (name for source in SOURCES for name in source.credentials):
+            name = variable.removeprefix("JOBPING_").lower()
+            found = find_credential(name, variable, self.around)
+            if found is None:
+                continue
+            if not found.text.isascii() or not found.text.isprintable() or " " in found.text:
+                self.notes.problems.append(f"{found.origin}: must be one word of ASCII")
+                continue
+            keys.append((variable, Secret(found.text)))
+            self.notes.record(f"key.{name}", keys[-1][1], found.origin)
+            if found.exposed:
+                exposed.append((name, variable))
+        return tuple(keys), tuple(exposed)
 
     def _log(self, root: Table) -> LogConfig:
         log = sections.read_log(root)

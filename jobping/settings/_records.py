@@ -260,6 +260,7 @@ class Settings:
         default_boards: Poll the default set; None: only while no other board exists.
         origins: Where each value came from; empty where the record was made in code.
         exposed: Secrets that came in plain environment variables: name and variable.
+        keys: Those of sources, by the variable that holds them.
     """
 
     state_dir: Path
@@ -281,6 +282,25 @@ class Settings:
     system: SystemSettings = attrs.Factory(SystemSettings)
     origins: tuple[ValueOrigin, ...] = attrs.field(default=(), eq=False, repr=False)
     exposed: tuple[tuple[str, str], ...] = ()
+    keys: tuple[tuple[str, Secret], ...] = ()
+
+    def why_off(self, source: Source) -> str | None:
+        """Return in one line why a source is not asked, or None where it is."""
+        if not self.source(source.name).enabled:
+            return "its source is disabled"
+        known = dict(self.keys)
+        lacking = [name for name in source.credentials if name not in known]
+        if source.is_key_optional or not lacking:
+            return None
+        return f"{source.name} needs {' and '.join(lacking)}"
+
+    def dressed(self, source: Source) -> Source:
+        """Return a source as the operator wants it asked: at which place, with which keys."""
+        base_url = self.source(source.name).base_url
+        placed = source if base_url is None else source.with_base_url(base_url)
+        known = dict(self.keys)
+        keys = tuple(known[name].reveal() for name in source.credentials if name in known)
+        return placed.with_keys(keys) if len(keys) == len(source.credentials) else placed
 
     def source(self, name: SourceName) -> SourceSettings:
         """Return what is set for a source, or the defaults."""

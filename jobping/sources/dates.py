@@ -1,6 +1,8 @@
 """Dates as the sources write them, to aware UTC with what can be trusted of them."""
 
 import datetime as dt
+import re
+from email.utils import parsedate_to_datetime
 
 import attrs
 
@@ -49,6 +51,46 @@ def epoch(value: int | float | None, *, unit_s: float = 1.0) -> When:
     except (ValueError, OverflowError, OSError):
         return When(raw=str(value))
     return _when(at, str(value), Precision.EXACT)
+
+
+def rfc2822(text: str | None) -> When:
+    """Read a date as mails and RSS write it, such as `Fri, 11 Sep 2026 07:30:48 +0000`."""
+    raw = clean_line((text or "")[:100])
+    try:
+        at = parsedate_to_datetime(raw)
+    except (ValueError, IndexError, OverflowError):
+        return When(raw=raw)
+    return _when(at if at.tzinfo else at.replace(tzinfo=dt.UTC), raw, Precision.EXACT)
+
+
+def day_first(text: str | None) -> When:
+    """Read a date such as `05/11/2026`, the day before the month."""
+    raw = clean_line((text or "")[:100])
+    try:
+        at = dt.datetime.strptime(raw, "%d/%m/%Y").replace(tzinfo=dt.UTC)
+    except ValueError:
+        return When(raw=raw)
+    return _when(at, raw, Precision.DATE)
+
+
+_AGO = re.compile(r"(?:posted )?(?:(today)|(yesterday)|(\d{1,3}) days? ago)", re.I)
+
+
+def relative(text: str | None, fetched_at: dt.datetime) -> When:
+    """Read a text such as `Posted 3 Days Ago`; another language, or `30+`, leaves the raw text."""
+    raw = clean_line((text or "")[:100])
+    found = _AGO.fullmatch(raw)
+    if found is None:
+        return When(raw=raw)
+    days = 0 if found.group(1) else int(found.group(3) or 1)
+    day = fetched_at.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return _when(day - dt.timedelta(days=days), raw, Precision.RELATIVE)
+
+
+def end_of(moment: When) -> dt.datetime | None:
+    """Return when something ends; a day without time counts whole."""
+    is_day = moment.at is not None and moment.precision is Precision.DATE
+    return moment.at + dt.timedelta(days=1) if moment.at and is_day else moment.at
 
 
 def first(*moments: When) -> When:

@@ -1,17 +1,22 @@
-"""Decoding answers: charset, JSON that is strict where a key is needed and tolerant elsewhere."""
+"""Decoding answers: charset, XML, JSON that is strict where a key is needed, else tolerant."""
 
 import re
 import typing
 from collections.abc import Callable
 from typing import TypeVar
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 import attrs
 import msgspec
+from defusedxml.ElementTree import XMLParser  # type: ignore[import-untyped]  # it has no types
 
 from jobping.core.page import Page
 from jobping.errors import MalformedPage
 
 Value = TypeVar("Value")
+
+MAX_DEPTH = 100
+"""Of XML; no feed is nested so deep."""
 
 _ESCAPES = re.compile(
     rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -105,6 +110,42 @@ def is_json_object(page: Page) -> bool:
 def is_plain_not_found(page: Page) -> bool:
     """Whether the page is the plain text `Not Found`."""
     return page.media_type == "text/plain" and page.body.strip().lower() == b"not found"
+
+
+class _Shallow(TreeBuilder):
+    """Builds a tree that refuses to grow deeper than any feed is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def start(self, tag: str, attributes: dict[str, str], /) -> Element:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        return super().start(tag, attributes)
+
+    def end(self, tag: str, /) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
+def read_xml(page: Page, *, source: str) -> Element:
+    """Parse without DTD, entities and external references; the charset of the header wins.
+
+    Raises:
+        MalformedPage: Another content type, no such XML, or one nested deeper than `MAX_DEPTH`.
+    """
+    check_media(page, ("xml",), source=source)
+    has_charset = "charset" in (page.header("content-type") or "").lower()
+    encoding = "utf-8" if has_charset else None
+    parser = XMLParser(target=_Shallow(), encoding=encoding, forbid_dtd=True)
+    try:
+        parser.feed(page.body)
+        root: Element = parser.close()
+    except (ParseError, ValueError, LookupError) as error:
+        raise MalformedPage(f"{source}: no readable XML: {str(error)[:200]}") from error
+    return root
 
 
 def in_utf8(source: str, page: Page) -> tuple[Page, int]:

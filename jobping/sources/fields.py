@@ -1,7 +1,7 @@
 """Single fields as strangers write them: lines, languages, links."""
 
 import re
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 from jobping.core.page import PageRequest
 from jobping.core.text import clean_line
@@ -50,6 +50,18 @@ def web_url(text: str | None) -> str:
     return url
 
 
+def query_slug(*keys: str) -> re.Pattern[str]:
+    """Return what slugs match that are queries: `all`, or `key:value` joined by semicolons."""
+    part = rf"(?:{'|'.join(keys)}):[^\W_](?:[\w .,'&()+/#-]{{0,58}}[\w.)+#])?"
+    return re.compile(rf"all|{part}(?:;{part}){{0,5}}")
+
+
+def query_of(slug: str) -> list[tuple[str, str]]:
+    """Return the keys and values of such a slug; none for `all`."""
+    parts = (part.partition(":") for part in slug.split(";") if slug != "all")
+    return [(key, value) for key, _, value in parts]
+
+
 def number_in(url: str, parameter: str, default: int) -> int:
     """Return a whole number of a URL's query, else the default."""
     text = parse_qs(urlsplit(url).query).get(parameter, [""])[-1]
@@ -66,3 +78,13 @@ def next_page(url: str, parameter: str, size: int) -> PageRequest:
     query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     query[parameter] = str(number_in(url, parameter, 0) + size)
     return PageRequest(url=parts._replace(query=urlencode(query)).geturl())
+
+
+def with_query(url: str, **values: str | int) -> str:
+    """Return a URL with some parameters of its query set, the others as they were."""
+    parts = urlsplit(url)
+    kept = [
+        pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in values
+    ]
+    query = urlencode([*kept, *values.items()], quote_via=quote)
+    return parts._replace(query=query).geturl()

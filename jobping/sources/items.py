@@ -68,6 +68,7 @@ class ItemSource(Generic[Item]):
         credentials: The variables that hold the keys, which `dress` gets in their order.
         is_key_optional: It also answers without.
         keys: Their values; empty while they are not known.
+        passes: Whether a 404 or 410 only says that this one page holds nothing.
         away: Where the vendor sends those who ask for a board that there is not; never asked.
     """
 
@@ -99,6 +100,7 @@ class ItemSource(Generic[Item]):
     credentials: tuple[str, ...] = ()
     is_key_optional: bool = False
     keys: tuple[str, ...] = attrs.field(default=(), repr=False)
+    passes: Callable[[Page], bool] = lambda _page: False
     away: frozenset[Domain] = frozenset()
 
     @property
@@ -181,6 +183,10 @@ class ItemSource(Generic[Item]):
         """Whether the page is the source's own way to say that it has no such board."""
         return page.status in (404, 410) and self.gone(page)
 
+    def is_passed(self, page: Page) -> bool:
+        """Whether the page is a 404 or 410 that only says that it itself holds nothing."""
+        return page.status in (404, 410) and self.passes(page)
+
     def _parse(self, page: Page, board: Board, form: Form) -> Iterator[RawItem | Parsed]:
         page, replaced = in_utf8(self.name, page)
         listing = self._listing(page, form)
@@ -231,7 +237,7 @@ class ItemSource(Generic[Item]):
 
     def _listing(self, page: Page, form: Form) -> Listing:
         """Return the items of a page that can hold some."""
-        if page.status in (404, 410):
+        if page.status in (404, 410) and not self.passes(page):
             raise MalformedPage(f"{self.name}: {page.status} in an unknown form")
         light = self.light.listing if self.light and form is Form.LIGHT else None
         listing = (light or self.listing)(page)
@@ -307,8 +313,8 @@ class ItemSource(Generic[Item]):
         """Return the id as the source counts; empty where it is of another board."""
         if not self.ids_per_board:
             return id
-        slug, _, local = id.partition("/")
-        return local if slug == board.slug else ""
+        prefix = f"{board.slug}/"
+        return id.removeprefix(prefix) if id.startswith(prefix) else ""
 
     def _external_id(self, value: int | str, board: Board) -> ExternalId:
         """Return the id as text, with the slug where it counts per board."""

@@ -1,6 +1,7 @@
 """Postings in the pages of careers sites: schema.org JobPosting as JSON-LD, however broken.
 
-`read_ads` gives every posting of a page in one plain form; `own_page` the one that was asked for.
+`read_ads` gives every posting of a page in one plain form, `ad_of` one that stands elsewhere, and
+`own_page` the one that was asked for. Feeds are read into the same form.
 Microdata is not read.
 
 Source:
@@ -99,7 +100,24 @@ def read_ads(markup: str) -> Iterator[Ad]:
     for text in script_texts(markup, "application/ld+json"):
         for value in _objects(_loads(text[:MAX_SCRIPT])):
             if _is_posting(value):
-                yield _ad(value)
+                yield ad_of(value)
+
+
+def page_ads(page: Page) -> list[bytes]:
+    """Return the postings of a page in JSON, each by its identifier, else by its URL."""
+    found = read_ads(page.body.decode("utf-8", "replace"))
+    return [_encoded(attrs.evolve(ad, id=_own_id(ad, page.url)), page.url) for ad in found]
+
+
+def _own_id(ad: Ad, url: str) -> str:
+    """Return a site's own id of a posting: its URL without the host, else its identifier."""
+    if not ad.url and ad.identifiers:
+        return ad.identifiers[0]
+    try:
+        parts = urlsplit(ad.url or url)
+    except ValueError:
+        parts = urlsplit(url)
+    return f"{parts.path.strip('/')}{'?' if parts.query else ''}{parts.query}"
 
 
 def own_page(source: str, *, pages: str, path: Callable[[Wanted], str | None]) -> Single:
@@ -196,7 +214,7 @@ def _is_posting(value: _Object) -> bool:
     return any(re.split(r"[/#:]", kind)[-1] == "JobPosting" for kind in _texts(value.get("@type")))
 
 
-def _ad(value: _Object) -> Ad:
+def ad_of(value: _Object) -> Ad:
     """Bring a JobPosting into the plain form."""
     url = _first(value.get("url"))
     employment = (part for text in _texts(value.get("employmentType")) for part in text.split(","))
@@ -303,7 +321,8 @@ def _fill(ad: Ad, draft: PostingDraft, page: Page) -> PostingDraft:
         tags=lines(*ad.skills),
         language=language_of(ad.language),
     )
-    return dates.posted(filled, dates.iso(ad.posted), page.fetched_at)
+    moment = dates.first(dates.iso(ad.posted), dates.rfc2822(ad.posted))
+    return dates.posted(filled, moment, page.fetched_at)
 
 
 def _places(ad: Ad) -> tuple[Location, ...]:

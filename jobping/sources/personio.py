@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from urllib.parse import quote
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+from xml.etree.ElementTree import Element
 
 import attrs
 import msgspec
-from defusedxml.ElementTree import XMLParser  # type: ignore[import-untyped]  # it has no types
 
 from jobping.core.board import Board, Coverage
 from jobping.core.ids import SourceName
@@ -15,7 +14,7 @@ from jobping.core.places import places, says_remote
 from jobping.core.posting import CONTENT, PostingDraft, Remote
 from jobping.errors import MalformedPage
 from jobping.sources import dates
-from jobping.sources.decode import check_media, read_json
+from jobping.sources.decode import read_json, read_xml
 from jobping.sources.fields import HOST_LABEL, HOST_LABEL_HELP, line, lines
 from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.jobposting import own_page
@@ -23,7 +22,6 @@ from jobping.sources.reader import Light
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 
-MAX_DEPTH = 100
 _KEYS = (
     "id", "name", "subcompany", "department", "recruitingCategory", "employmentType", "seniority",
     "schedule", "occupation", "occupationCategory", "keywords", "createdAt",
@@ -58,27 +56,8 @@ class Position:
     texts: tuple[Text, ...] = ()
 
 
-class _Shallow(TreeBuilder):
-    """Builds a tree that refuses to grow deeper than any feed is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._depth = 0
-
-    def start(self, tag: str, attributes: dict[str, str], /) -> Element:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise ValueError(f"nested deeper than {MAX_DEPTH}")
-        return super().start(tag, attributes)
-
-    def end(self, tag: str, /) -> Element:
-        self._depth -= 1
-        return super().end(tag)
-
-
 def _listing(page: Page) -> Listing:
-    check_media(page, ("xml",), source="personio")
-    root = _tree(page)
+    root = read_xml(page, source="personio")
     if root.tag != "workzag-jobs":
         raise MalformedPage(f"personio: expected <workzag-jobs>, found <{root.tag[:40]}>")
     positions = root.findall("position")
@@ -87,19 +66,6 @@ def _listing(page: Page) -> Listing:
         items=[msgspec.json.encode(position) for position in found],
         merged=len(positions) - len(found),
     )
-
-
-def _tree(page: Page) -> Element:
-    """Parse without DTD, entities and external references; the charset of the header wins."""
-    has_charset = "charset" in (page.header("content-type") or "").lower()
-    encoding = "utf-8" if has_charset else None
-    parser = XMLParser(target=_Shallow(), encoding=encoding, forbid_dtd=True)
-    try:
-        parser.feed(page.body)
-        root: Element = parser.close()
-    except (ParseError, ValueError, LookupError) as error:
-        raise MalformedPage(f"personio: no readable XML: {str(error)[:200]}") from error
-    return root
 
 
 _Raw = dict[str, str | list[str] | list[dict[str, str]]]

@@ -26,6 +26,7 @@ class Pace:
         burst: Requests that may follow each other without the hourly spacing.
         quotas: Most requests per calendar window, in UTC.
         poll_every_s: Seconds between two polls of one board.
+        is_shared: Its hosts belong to one vendor and keep the figures together; else each does.
 
     Source:
         design/sources.md section 14.
@@ -36,6 +37,7 @@ class Pace:
     burst: int = 1
     quotas: tuple[Quota, ...] = ()
     poll_every_s: float = 3600.0
+    is_shared: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -181,6 +183,9 @@ class Source(Protocol):
 
     def is_gone(self, page: Page) -> bool:
         """Whether the page is the source's own way to say that it has no such board."""
+
+    def is_passed(self, page: Page) -> bool:
+        """Whether the page is a 404 or 410 that only says that it itself holds nothing."""
 
     @property
     def away(self) -> frozenset[Domain]:

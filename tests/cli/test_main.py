@@ -223,9 +223,13 @@ def test_sources_lists_all_with_their_pace_and_the_default_set(
     listed = json.loads(capsys.readouterr().out)
     assert [row["source"] for row in listed] == [source.name for source in SOURCES]
     for row in listed:
-        assert re.search(rf"^{row['source']} .* on .*{re.escape(row['base_url'])}$", text, re.M)
+        state = "on" if row["why_off"] is None else "off"
+        line = rf"^{row['source']} .* {state} .*{re.escape(row['base_url'])}$"
+        assert re.search(line, text, re.M)
+        assert row["why_off"] is None or f"off: {row['why_off']}" in text.splitlines()
         assert row["per_hour"] > 0
     assert sum(len(row["default_boards"]) for row in listed) > 10
+    assert "off: adzuna needs JOBPING_ADZUNA_APP_ID and JOBPING_ADZUNA_APP_KEY" in text
 
 
 def test_version_names_the_package_and_python(capsys: pytest.CaptureFixture[str]) -> None:

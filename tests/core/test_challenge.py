@@ -30,6 +30,7 @@ def page(body: bytes, media: str, *headers: tuple[str, str]) -> Page:
         (b'{"text": "<input type=password> captcha"}', JSON, None),
         (b"<workzag-jobs>captcha expert</workzag-jobs>", "text/xml", None),
         (b"", HTML, None),
+        (b'<html>"@type":"JobPosting"<form class="g-recaptcha"></form>', HTML, None),
     ],
 )
 def test_page_for_people_is_told_by_its_marks(

@@ -134,3 +134,16 @@ def test_places_never_fail_and_are_never_without_raw_text(text, city, country):
         assert found.raw
         assert found.country is None or found.country in COUNTRIES.values()
     assert places(text) == places(text)
+
+
+def test_place_takes_no_country_for_a_region_of_the_same_letters():
+    assert place(None, city="Utrecht", country="NL") == (
+        Location(raw="Utrecht, NL", city="Utrecht", country="NL"),
+    )
+    assert place("", country="Canada", city="St. Johns", region="NL")[0].region == "NL"
+
+
+def test_anywhere_in_the_world_is_no_city():
+    assert places("Anywhere in the World") == (
+        Location(raw="Anywhere in the World", region="World"),
+    )

@@ -107,3 +107,9 @@ def test_304_may_name_a_newer_tag_and_the_same_body_names_all_anew() -> None:
     assert answer.refreshed(renamed) == attrs.evolve(answer, etag='"2"')
     bare = answer.refreshed(page(b"[1]"))
     assert (bare.etag, bare.last_modified) == (None, None)
+
+
+def test_request_by_post_is_never_conditional() -> None:
+    answer = kept(page(b"[1]", etag='"1"'))
+    asked = attrs.evolve(REQUEST, method="POST", body=b"{}")
+    assert conditional(asked, answer) == asked

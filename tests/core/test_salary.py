@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobping.core.posting import Interval, Salary, SalaryOrigin
-from jobping.core.salary import currency_of, interval_of, read_salary, stated_salary
+from jobping.core.salary import (
+    currency_of,
+    interval_of,
+    read_salary,
+    size_interval,
+    stated_salary,
+)
 
 
 def amounts(text):
@@ -118,3 +124,16 @@ def test_read_salary_never_fails_and_never_orders_the_ends_wrongly(text):
     salary = read_salary(text)
     if salary and salary.minimum and salary.maximum:
         assert 0 < salary.minimum <= salary.maximum
+
+
+@pytest.mark.parametrize(
+    ("amount", "interval"),
+    [
+        (None, Interval.UNKNOWN), ("0", Interval.UNKNOWN), ("-5", Interval.UNKNOWN),
+        ("NaN", Interval.UNKNOWN), ("Infinity", Interval.UNKNOWN), ("7.55", Interval.HOUR),
+        ("99.99", Interval.HOUR), ("100", Interval.DAY), ("999", Interval.DAY),
+        ("1000", Interval.UNKNOWN), ("4999", Interval.UNKNOWN), ("5000", Interval.YEAR),
+    ],
+)  # fmt: skip
+def test_size_of_an_amount_says_its_interval_where_nothing_else_does(amount, interval):
+    assert size_interval(None if amount is None else Decimal(amount)) is interval

@@ -236,3 +236,13 @@ def test_single_postings_are_drift_only_when_more_than_half_of_enough_are_reject
     assert (next_request(walk) is None) is ends
     if ends:
         assert finish(walk) == Drift(reason="3 of 4 postings rejected: no JobPosting")
+
+
+def test_walk_asks_for_further_parts_after_all_that_is_pending():
+    first, part = PageRequest(url="https://a.example/1"), PageRequest(url="https://a.example/part")
+    next_ = PageRequest(url="https://a.example/2")
+    walk = start((first,), page_cap=3)
+    walk = on_page(walk, Parsed(items=0, following=next_, more=(part,)))
+    assert walk.pending == (next_, part)
+    walk = on_page(on_page(walk, Parsed(items=0)), Parsed(items=0, more=(part,)))
+    assert finish(walk) == Partial(reason="more than 3 pages")

@@ -16,9 +16,23 @@ from jobping.sources.source import Parsed, RawItem, Rejected, Source
 FETCHED_AT = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
 PAGES = Path(__file__).parent / "pages"
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
-XML = ("personio",)
-"""Sources that answer in XML."""
-SLUGS = dict.fromkeys(("remoteok", "jobicy", "remotive", "arbeitnow"), "all")
+MARKUP = {"personio": "xml", "weworkremotely": "xml", "feed": "xml", "site": "html"}
+"""Sources that do not answer in JSON, and how instead."""
+SLUGS = {
+    **dict.fromkeys(
+        (
+            "remoteok", "jobicy", "remotive", "arbeitnow", "himalayas", "hackernews",
+            "arbeitsagentur", "themuse",
+        ),
+        "all",
+    ),
+    "workday": "example:wd1:Careers",
+    "jsearch": "query:graduate analyst",
+    "adzuna": "country:gb;what:graduate analyst",
+    "reed": "keywords:graduate analyst",
+    "site": "careers.example.com",
+    "feed": "example.com/jobs.xml",
+}  # fmt: skip
 """A slug of each source where `example` is none."""
 
 
@@ -141,12 +155,12 @@ def synthetic() -> Callable[..., Answer]:
     ) -> Answer:
         source = source_named(name)
         board = Board(source=source.name, slug=slug or SLUGS.get(name, "example"), company=company)
-        suffix = "xml" if name in XML else "json"
+        suffix = MARKUP.get(name, "json")
         content = (PAGES / f"{name}_synthetic.{suffix}").read_bytes() if body is None else body
         page = page_of(
             content,
-            url="https://a.example/list?limit=3&offset=0",
-            media=media or f"application/{suffix}",
+            url="https://a.example/jobs/gb/search/1?limit=3&offset=0",
+            media=media or f"{'text' if suffix == 'html' else 'application'}/{suffix}",
             status=status,
         )
         return Answer(source=source, board=board, page=page, file="", count=0, kind="synthetic")

@@ -4,7 +4,17 @@ import pytest
 
 from jobping.core.ids import ExternalId, SourceName
 from jobping.core.posting import PostingDraft, Precision
-from jobping.sources.dates import When, epoch, first, iso, posted
+from jobping.sources.dates import (
+    When,
+    day_first,
+    end_of,
+    epoch,
+    first,
+    iso,
+    posted,
+    relative,
+    rfc2822,
+)
 
 NOON = dt.datetime(2026, 9, 1, 12, tzinfo=dt.UTC)
 DRAFT = PostingDraft(
@@ -66,3 +76,46 @@ def test_posted_never_lies_after_the_fetch():
     later = When(at=NOON + dt.timedelta(hours=1), raw="later", precision=Precision.EXACT)
     assert posted(DRAFT, later, NOON).posted_at == NOON
     assert posted(DRAFT, When(raw="?"), NOON).posted_at is None
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("Posted Today", 1),
+        ("Posted Yesterday", 31),
+        ("posted 3 days ago", 29),
+        ("1 day ago", 31),
+        ("Posted 30+ Days Ago", None),
+        ("Heute", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_relative_date_counts_whole_days_before_the_fetch(text, day):
+    found = relative(text, NOON)
+    assert (found.at.day if found.at else None, found.raw) == (day, text or "")
+    assert found.precision is (Precision.RELATIVE if day else Precision.NONE)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("Tue, 01 Sep 2026 12:00:00 +0000", NOON),
+        ("Tue, 01 Sep 2026 14:00:00 +0200", NOON),
+        ("Tue, 01 Sep 2026 12:00:00 GMT", NOON),
+        ("01 Sep 2026 12:00:00", NOON),
+        ("yesterday", None),
+        ("Tue, 99 Sep 2026 12:00:00 +0000", None),
+        ("", None),
+    ],
+)
+def test_date_of_a_mail_is_read(text, at):
+    assert (rfc2822(text).at, rfc2822(text).raw) == (at, text)
+
+
+def test_british_date_is_a_day_that_counts_whole():
+    found = day_first("01/09/2026")
+    assert (found.at, found.precision) == (NOON.replace(hour=0), Precision.DATE)
+    assert end_of(found) == NOON.replace(day=2, hour=0)
+    assert end_of(iso("2026-09-01T12:00:00Z")) == NOON
+    assert (day_first("31/02/2026").at, end_of(When())) == (None, None)

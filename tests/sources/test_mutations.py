@@ -14,7 +14,7 @@ from jobping.core.posting import PostingDraft
 from jobping.errors import MalformedPage
 from jobping.sources import SOURCES
 from jobping.sources.source import Parsed, RawItem, Rejected
-from tests.sources.conftest import XML
+from tests.sources.conftest import MARKUP
 
 NAMES = [source.name for source in SOURCES]
 ODD = (
@@ -62,6 +62,13 @@ ROUTES = {
     "recruitee single": ("recruitee", "jobposting_synthetic.html", "example/900001"),
     "ashby single": ("ashby", "jobposting_synthetic.html", "a1"),
     "workable single": ("workable", "workable_job_synthetic.json", "A1B2C3D4E5"),
+    "workday single": (
+        "workday", "workday_job_synthetic.json", "example:wd1:Careers/JR100001",
+    ),
+    "arbeitsagentur single": (
+        "arbeitsagentur", "arbeitsagentur_job_synthetic.json", "10000-0000000001-S",
+    ),
+    "reed single": ("reed", "reed_job_synthetic.json", "55000001"),
     "bamboohr single": ("bamboohr", "bamboohr_job_synthetic.json", "example/86"),
     "breezy single": ("breezy", "jobposting_synthetic.html", "example/98323abf2201"),
 }  # fmt: skip
@@ -110,7 +117,7 @@ def test_source_survives_any_bytes(synthetic, name, body):
     check(synthetic(name), body)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in XML])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in MARKUP])
 def test_source_survives_odd_values_in_any_place(synthetic, name):
     answer = synthetic(name)
     shape = json.loads(answer.page.body)

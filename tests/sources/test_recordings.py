@@ -15,19 +15,28 @@ from jobping.core.text import is_safe_for_tree, repair_mojibake
 from jobping.core.walk import Complete, Partial, drift_of, finish, on_page, start
 from jobping.errors import MalformedPage
 
-REAL = ("recorded", "recorded-trimmed")
-DATELESS = ("bamboohr",)
+REAL = ("recorded", "recorded-trimmed", "rebuilt")
+DATELESS = ("bamboohr", "reed")
 """Sources whose lists have no dates."""
 OTHER_ROUTES = ("greenhouse/netlify_departments.json",)
+OLD_SHAPES = ("workday/legacy_widget_page1.json", "workday/legacy_widget_page2.json")
 SHELL = "1057180"
 """An item of Remote OK whose title, company, place and text are empty: it goes by its slug."""
-REPEATED = {"personio/positions_2026.xml": 1, "workable/zaelab_widget.json": 1}
+REPEATED = {
+    "personio/positions_2026.xml": 1,
+    "workable/zaelab_widget.json": 1,
+    "adzuna/gb_rebuilt.json": 71,
+    "adzuna/de_rebuilt.json": 30,
+    "adzuna/es_rebuilt.json": 23,
+    "reed/london_rebuilt.json": 132,
+}
 REMOTEOK = "remoteok/api_2024-12-04_first.json"
 NOISE = re.compile(r"[\s\-\u00ad\u200b-\u200f\u2060-\u2069\ufeff\x00-\x1f\x7f-\x9f]+")
 
 
 def is_bulk(answer):
-    return answer.kind in REAL and answer.page.status == 200 and answer.file not in OTHER_ROUTES
+    other = (*OTHER_ROUTES, *OLD_SHAPES)
+    return answer.kind in REAL and answer.page.status == 200 and answer.file not in other
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +82,13 @@ def test_recordings_hold_the_distinct_postings_that_are_known(readings):
         "workable": 1,
         "bamboohr": 2,
         "breezy": 2,
+        "workday": 2,
+        "teamtailor": 2,
+        "himalayas": 2,
+        "weworkremotely": 2,
+        "hackernews": 3,
+        "adzuna": 611,
+        "reed": 546,
     }
 
 
@@ -81,6 +97,7 @@ def test_recorded_postings_are_clean(readings):
     for draft in drafts:
         assert draft.title == " ".join(draft.title.split()) != ""
         assert draft.company
+        assert draft.company.lower() != "company not specified"
         assert draft.company == " ".join(draft.company.split())
         assert re.match(r"https?://[^\s]+$", draft.url)
         assert len(draft.source_digest) == 16
@@ -90,7 +107,7 @@ def test_recorded_postings_are_clean(readings):
         assert all(place.raw for place in draft.locations)
         assert (draft.posted_at is None) == (draft.source in DATELESS)
         assert draft.posted_at is None or draft.posted_at.utcoffset().total_seconds() == 0
-    assert sum(not draft.description for draft in drafts) == 78 + 4 + 5
+    assert sum(not draft.description for draft in drafts) == 78 + 4 + 5 + 4
 
 
 def test_recorded_texts_lose_no_character_of_their_html(recordings, read):
@@ -152,6 +169,9 @@ def test_jobicy_postings_are_equal_when_only_volatile_keys_differ(recordings, re
         ),
         ("remoteok/normalised_mojibake_2025-08-12.json", "remoteok: expected an array"),
         ("ashby/502.html", "ashby: content type 'text/html' instead of json"),
+        (OLD_SHAPES[0], "workday: this is the widget tree of 2021"),
+        (OLD_SHAPES[1], "workday: this is the widget tree of 2021"),
+        ("arbeitsagentur/v4_search_documented.json", "arbeitsagentur: the old shape v4"),
     ],
 )  # fmt: skip
 def test_recorded_answer_of_another_shape_is_malformed_and_says_why(recordings, file, reason):
@@ -172,7 +192,7 @@ def test_recorded_404_is_the_end_of_the_board_and_is_never_read_as_empty(recordi
 
 def test_recorded_and_typed_empty_boards_are_complete_walks_without_postings(recordings, read):
     empty = [answer for answer in recordings.values() if "empty" in answer.file]
-    assert len(empty) == 8
+    assert len(empty) == 9
     for answer in [*empty, recordings["ashby/anara.json"]]:
         parsed = read(answer).parsed
         assert (parsed.items, parsed.seen) == (0, ())
@@ -237,4 +257,7 @@ def test_coverage_of_the_recorded_sources_is_whole_only_for_company_boards(recor
         for answer in recordings.values()
         if answer.source.coverage is Coverage.NEWEST
     }
-    assert newest == {"remoteok", "jobicy", "remotive", "arbeitnow"}
+    assert newest == {
+        "remoteok", "jobicy", "remotive", "arbeitnow", "himalayas", "hackernews",
+        "weworkremotely", "teamtailor",
+    }  # fmt: skip

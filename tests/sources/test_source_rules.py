@@ -1,11 +1,12 @@
 """Rules that every source keeps, on synthetic answers."""
 
 import json
+from urllib.parse import quote
 
 import attrs
 import pytest
 
-from jobping.core.board import Board, Route
+from jobping.core.board import Board, Coverage, Route
 from jobping.core.ids import Domain, SourceName
 from jobping.core.quota import Span
 from jobping.core.walk import Complete, Partial, finish, next_request, on_page, start
@@ -14,10 +15,11 @@ from jobping.sources import SOURCES
 from jobping.sources.defaults import DEFAULT_BOARDS
 from jobping.sources.items import MAX_ITEMS
 from jobping.sources.source import RawItem, Rejected, with_base_url
-from tests.sources.conftest import SLUGS, XML
+from tests.sources.conftest import MARKUP, SLUGS
 
 NAMES = [source.name for source in SOURCES]
-JSON_NAMES = [name for name in NAMES if name not in XML]
+FEEDS = ("remoteok", "jobicy", "remotive", "arbeitnow", "himalayas", "hackernews", "weworkremotely")
+JSON_NAMES = [name for name in NAMES if name not in MARKUP]
 
 
 def named(name):
@@ -57,6 +59,57 @@ def board(name, slug=None, company=None):
         ),
         ("bamboohr", "acme", "https://acme.bamboohr.com/careers/list"),
         ("breezy", "acme", "https://acme.breezy.hr/json"),
+        (
+            "workday",
+            "acme:wd3:Acme_Careers",
+            "https://acme.wd3.myworkdayjobs.com/wday/cxs/acme/Acme_Careers/jobs",
+        ),
+        ("teamtailor", "acme", "https://acme.teamtailor.com/jobs.json"),
+        ("teamtailor", "careers.acme.com", "https://careers.acme.com/jobs.json"),
+        ("himalayas", "all", "https://himalayas.app/jobs/api"),
+        (
+            "weworkremotely",
+            "remote-design-jobs",
+            "https://weworkremotely.com/categories/remote-design-jobs.rss",
+        ),
+        (
+            "hackernews",
+            "all",
+            "https://hn.algolia.com/api/v1/search_by_date?tags=story,author_whoishiring",
+        ),
+        (
+            "arbeitsagentur",
+            "angebotsart:34;wo:München",
+            "https://rest.arbeitsagentur.de/jobboerse/jobsuche-service/pc/v6/jobs"
+            "?veroeffentlichtseit=7&angebotsart=34&wo=M%C3%BCnchen&page=1&size=100",
+        ),
+        (
+            "themuse",
+            "location:Berlin, Germany;level:Entry Level;level:Internship",
+            "https://www.themuse.com/api/public/jobs?page=0&location=Berlin%2C%20Germany"
+            "&level=Entry%20Level&level=Internship",
+        ),
+        (
+            "jsearch",
+            "query:graduate analyst in Berlin",
+            "https://jsearch.p.rapidapi.com/search?date_posted=week"
+            "&query=graduate%20analyst%20in%20Berlin&page=1&num_pages=1",
+        ),
+        (
+            "adzuna",
+            "country:gb;where:London;what:graduate analyst",
+            "https://api.adzuna.com/v1/api/jobs/gb/search/1?results_per_page=50&max_days_old=7"
+            "&sort_by=date&where=London&what=graduate%20analyst",
+        ),
+        (
+            "reed",
+            "locationName:London;keywords:graduate analyst",
+            "https://www.reed.co.uk/api/1.0/search?locationName=London"
+            "&keywords=graduate%20analyst&resultsToTake=100&resultsToSkip=0",
+        ),
+        ("site", "careers.acme.com", "https://careers.acme.com/robots.txt"),
+        ("feed", "acme.com/jobs/feed.rss?lang=en", "https://acme.com/jobs/feed.rss?lang=en"),
+        ("feed", "acme.com", "https://acme.com/"),
         ("remoteok", "all", "https://remoteok.com/api"),
         ("jobicy", "all", "https://jobicy.com/api/v2/remote-jobs?count=50"),
         ("jobicy", "tag:c++", "https://jobicy.com/api/v2/remote-jobs?count=50&tag=c%2B%2B"),
@@ -99,7 +152,8 @@ def test_source_asked_elsewhere_stays_there_with_port_and_path(name):
     moved = with_base_url(named(name), f"http://127.0.0.1:8080/{name}/{{slug}}/")
     asked = board(name)
     (request,) = moved.requests(asked, Route.RELIABLE)
-    assert request.url.startswith(f"http://127.0.0.1:8080/{name}/{asked.slug}/")
+    place = quote(named(name).place(asked.slug), safe="")
+    assert request.url.startswith(f"http://127.0.0.1:8080/{name}/{place}/")
     assert "//" not in request.url.removeprefix("http://")
     assert moved.hosts(asked) == frozenset({Domain("127.0.0.1:8080")})
     assert moved.domain(asked) == "127.0.0.1:8080"
@@ -118,7 +172,9 @@ def test_source_refuses_a_base_url_that_requests_cannot_be_built_upon(url):
         with_base_url(named("lever"), url)
 
 
-@pytest.mark.parametrize("name", ["recruitee", "personio", "bamboohr", "breezy"])
+@pytest.mark.parametrize(
+    "name", ["recruitee", "personio", "bamboohr", "breezy", "workday", "site", "feed"]
+)
 def test_source_with_a_host_per_company_wants_the_slug_in_its_base_url(name):
     with pytest.raises(ValueError, match="must hold"):
         with_base_url(named(name), "https://proxy.example")
@@ -322,7 +378,7 @@ def test_walk_over_smartrecruiters_asks_page_by_page_to_the_total(synthetic, rea
     answer = synthetic("smartrecruiters", slug="Example")
     walk = start(answer.source.requests(answer.board, Route.RELIABLE))
     walk = on_page(walk, read(answer).parsed)
-    assert next_request(walk).url == "https://a.example/list?limit=3&offset=3"
+    assert next_request(walk).url == "https://a.example/jobs/gb/search/1?limit=3&offset=3"
     rest = [{"id": str(number), "name": "Job"} for number in (4, 5)]
     body = json.dumps({"offset": 3, "limit": 3, "totalFound": 0, "content": rest}).encode()
     walk = on_page(walk, read(synthetic("smartrecruiters", body, slug="Example")).parsed)
@@ -349,7 +405,7 @@ def test_walk_over_arbeitnow_follows_the_link_at_the_place_asked_up_to_its_cap(s
         body = answer.page.body.replace(b'"slug":"', f'"slug":"{number}-'.encode())
         walk = on_page(walk, read(synthetic("arbeitnow", body, slug="all")).parsed)
         if number == 0:
-            assert next_request(walk).url == "https://a.example/list?page=2"
+            assert next_request(walk).url == "https://a.example/jobs/gb/search/1?page=2"
     assert (walk.pages, finish(walk)) == (3, Complete())
 
 
@@ -397,10 +453,14 @@ def test_convert_rejects_a_raw_item_of_another_source(synthetic):
 def test_default_boards_are_valid_unique_and_cover_every_source():
     keys = [(entry.source, entry.slug) for entry in DEFAULT_BOARDS]
     assert len(set(keys)) == len(keys)
-    assert {source for source, _ in keys} == set(NAMES) - {"bamboohr", "breezy"}
+    assert {source for source, _ in keys} == set(NAMES) - {
+        "bamboohr", "breezy", "workday", "site", "feed",
+    }  # fmt: skip
     for entry in DEFAULT_BOARDS:
         named(entry.source).check_slug(entry.slug)
-        assert (entry.company is None) == (entry.slug == "all")
+        assert (entry.company is None) == (
+            named(entry.source).coverage is Coverage.QUERY or (entry.source in FEEDS)
+        )
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)
