@@ -97,6 +97,8 @@ EVENTS: tuple[EventType, ...] = (
            "One poll of one board, complete; a warning when it brought less than it should."),
     _event("scraper.crashed", "warning", "domain board_id",
            "A bug ended the poll of a board; the domain goes on, that board rests for a while."),
+    _event("postings.closed", "info", "source board count",
+           "Postings were closed: complete answers lack them, or they were not seen for long."),
     _event("postings.rejected", "warning", "source board count reasons",
            "Items of an answer could not be read; the others were stored."),
     _event("payload.malformed", "warning", "domain why",

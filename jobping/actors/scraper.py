@@ -36,6 +36,7 @@ from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.core import emptiness
 from jobping.core.board import Route, StoredBoard
+from jobping.core.closing import Proof, proof_of
 from jobping.core.emptiness import Evidence, Verdict
 from jobping.core.ids import BoardId, Domain, Monotonic, SourceName
 from jobping.core.ladder import Tier
@@ -478,14 +479,20 @@ class Scraper:
         utcnow = self.parts.clock.utcnow()
         due_at = next_poll(rules, poll_end, failures, utcnow, self.parts.rng)
         if poll_end is PollEnd.STORED:
-            await boards.mark_polled(
-                row.id, next_due_at=due_at, outcome=judgement.outcome, kept=_kept(poll)
+            closed = await boards.mark_polled(
+                row.id, next_due_at=due_at, outcome=judgement.outcome, kept=_kept(poll, end)
             )
         else:
-            is_suspect = judgement.outcome == EMPTY
-            await boards.mark_failed(
-                row.id, next_due_at=due_at, outcome=judgement.outcome, is_suspect=is_suspect
+            closed = await boards.mark_failed(
+                row.id,
+                next_due_at=due_at,
+                outcome=judgement.outcome,
+                is_suspect=judgement.outcome == EMPTY,
+                is_gone=isinstance(end, BoardGone) and row.outcome == judgement.outcome,
             )
+        if closed:
+            source, slug = row.board.source, row.board.slug
+            self.gate.emit("postings.closed", source=source, board=slug, count=closed)
 
     def _report(self, poll: Poll, judgement: Judgement, duration_s: float) -> None:
         tally, board, waits = poll.tally, poll.row.board, self.gate.take_waits()
@@ -530,12 +537,16 @@ INTERRUPTED: Final = Judgement(
 )
 
 
-def _kept(poll: Poll) -> Kept:
+def _kept(poll: Poll, end: WalkEnd | Idle) -> Kept:
     """Return what a good poll leaves for the next one."""
+    has_read = poll.listed is not None or poll.answer is not None
+    proof = Proof.NOTHING
+    if has_read and not isinstance(end, Idle):
+        proof = proof_of(end, poll.source.coverage)
     if poll.listed is None:
-        return Kept(answer=poll.answer)
+        return Kept(answer=poll.answer, proof=proof)
     counts = emptiness.counted(len(poll.listed), poll.row.counts)
-    return Kept(counts=counts, answer=poll.answer, listed=poll.listed)
+    return Kept(counts=counts, answer=poll.answer, listed=poll.listed, proof=proof)
 
 
 def _due_since(row: StoredBoard) -> tuple[bool, dt.datetime]:

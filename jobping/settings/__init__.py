@@ -245,7 +245,7 @@ class _Reading:
             delivery=sections.read_delivery(root, folder, state_dir),
             log=self._log(root),
             system=_system(self.around),
-            exposed=(*exposed, *model_keys, *shown),
+            exposed=(*exposed, *exposed_too, *shown),
             keys=keys,
         )
         root.finish()

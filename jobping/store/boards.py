@@ -2,11 +2,13 @@
 
 import datetime as dt
 from collections.abc import Collection, Sequence
+from typing import assert_never
 
 import attrs
 
 from jobping.core.board import Board, Origin, StoredBoard
-from jobping.core.ids import BoardId, Domain, ExternalId, SourceName
+from jobping.core.closing import EXPIRES_DAYS, Absent, Proof, due
+from jobping.core.ids import BoardId, Domain, ExternalId, PostingId, SourceName
 from jobping.core.revalidation import LastAnswer
 from jobping.errors import StoreConflict
 from jobping.store.bridge import Database
@@ -24,12 +26,14 @@ class Kept:
     Attributes:
         counts: How many postings the last good walks listed; None: as before.
         answer: What to keep of its one page; None: nothing, the next poll reads in full.
-        listed: What that page listed; None: it is the answer that was kept before.
+        listed: What the walk listed; None: it is the answer that was kept before.
+        proof: What it says of the postings that it did not list.
     """
 
     counts: tuple[int, ...] | None = None
     answer: LastAnswer | None = None
     listed: Collection[ExternalId] | None = None
+    proof: Proof = Proof.NOTHING
 
 
 # One writer of the list at a time; readers and polls go on.
@@ -115,6 +119,35 @@ WITH due AS (
     FOR UPDATE OF s SKIP LOCKED
 )
 UPDATE posting_seen s SET absent_since = now() FROM due WHERE s.posting_id = due.posting_id
+"""
+
+# What an earlier complete answer lacked and this one does not list; no list: the same one again.
+_ABSENT_AGAIN = """
+SELECT p.id, s.absent_since, now() AS utcnow
+FROM posting p
+JOIN posting_seen s ON s.posting_id = p.id
+WHERE p.board_id = $1 AND p.closed_at IS NULL AND s.absent_since IS NOT NULL
+  AND ($2::text[] IS NULL OR p.external_id <> ALL($2::text[]))
+ORDER BY p.id
+FOR NO KEY UPDATE OF p
+"""
+
+_COUNT_OPEN = "SELECT count(*) FROM posting WHERE board_id = $1 AND closed_at IS NULL"
+
+_CLOSE = "UPDATE posting SET closed_at = now() WHERE id = ANY($1::bigint[])"
+
+# Closes the postings of a board that were not seen for so many days; for 0 days, all.
+_CLOSE_UNSEEN = """
+WITH due AS (
+    SELECT p.id
+    FROM posting p
+    JOIN posting_seen s ON s.posting_id = p.id
+    WHERE p.board_id = $1 AND p.closed_at IS NULL
+      AND s.last_seen <= (now() AT TIME ZONE 'UTC')::date - $2::integer
+    ORDER BY p.id
+    FOR NO KEY UPDATE OF p
+)
+UPDATE posting p SET closed_at = now() FROM due WHERE p.id = due.id RETURNING p.id
 """
 
 # Confirms what the last answer listed: the same answer came again. At most once a day per row.
@@ -225,26 +258,58 @@ async def _last_answer(connection: Connection, id: BoardId) -> LastAnswer | None
 
 async def _mark_polled(
     connection: Connection, id: BoardId, next_due_at: dt.datetime, outcome: str, kept: Kept
-) -> None:
-    """Write the end of a good poll; asyncio side."""
+) -> int:
+    """Write the end of a good poll, and return how many postings it closed; asyncio side."""
     counts = None if kept.counts is None else list(kept.counts)
+    listed = None if kept.listed is None else [key_of(each) for each in kept.listed]
     async with connection.transaction():
         await connection.execute(_MARK_POLLED, id, next_due_at, clean(outcome), counts)
+        closed = await _close(connection, id, listed, kept.proof)
         if kept.answer is None:
             await connection.execute(_FORGET_ANSWER, id)
-            return
-        await connection.execute(_KEEP_ANSWER, id, *attrs.astuple(kept.answer))
-        if kept.listed is None:
-            await connection.execute(_CONFIRM, id)
         else:
-            await connection.execute(_MARK_ABSENT, id, [key_of(each) for each in kept.listed])
+            await connection.execute(_KEEP_ANSWER, id, *attrs.astuple(kept.answer))
+        if listed is None and kept.answer is not None:
+            await connection.execute(_CONFIRM, id)
+        elif listed is not None and (kept.answer or kept.proof is Proof.ABSENCE):
+            await connection.execute(_MARK_ABSENT, id, listed)
+    return closed
+
+
+async def _close(
+    connection: Connection, id: BoardId, listed: Sequence[str] | None, proof: Proof
+) -> int:
+    """Close what a walk proves to be closed, before what it lacks for the first time is marked."""
+    match proof:
+        case Proof.NOTHING:
+            return 0
+        case Proof.AGE:
+            return len(await connection.fetch(_CLOSE_UNSEEN, id, EXPIRES_DAYS))
+        case Proof.ABSENCE:
+            rows = await connection.fetch(_ABSENT_AGAIN, id, listed)
+            if not rows:
+                return 0
+            absent = [Absent(id=PostingId(row["id"]), since=row["absent_since"]) for row in rows]
+            open_count = await connection.fetchval(_COUNT_OPEN, id)
+            closing = due(absent, open_count, rows[0]["utcnow"])
+            await connection.execute(_CLOSE, list(closing))
+            return len(closing)
+        case _:
+            assert_never(proof)
 
 
 async def _mark_failed(
-    connection: Connection, id: BoardId, next_due_at: dt.datetime, outcome: str, is_suspect: bool
-) -> None:
+    connection: Connection,
+    id: BoardId,
+    next_due_at: dt.datetime,
+    outcome: str,
+    is_suspect: bool,
+    is_gone: bool,
+) -> int:
     """Write the end of a poll that brought nothing; asyncio side."""
-    await connection.execute(_MARK_FAILED, id, next_due_at, clean(outcome), is_suspect)
+    async with connection.transaction():
+        await connection.execute(_MARK_FAILED, id, next_due_at, clean(outcome), is_suspect)
+        return len(await connection.fetch(_CLOSE_UNSEEN, id, 0)) if is_gone else 0
 
 
 @attrs.define(kw_only=True)
@@ -299,24 +364,37 @@ class Boards:
 
     async def mark_polled(
         self, id: BoardId, *, next_due_at: dt.datetime, outcome: str, kept: Kept | None = None
-    ) -> None:
+    ) -> int:
         """Record a poll whose postings are stored; all of it or nothing.
+
+        Returns:
+            How many postings were closed; see `core.closing`.
 
         Args:
             next_due_at: Aware UTC.
             outcome: The end of the walk in one word.
             kept: None: nothing, and the next poll reads in full.
         """
-        await self.database.run(_mark_polled, id, next_due_at, outcome, kept or Kept())
+        return await self.database.run(_mark_polled, id, next_due_at, outcome, kept or Kept())
 
     async def mark_failed(
-        self, id: BoardId, *, next_due_at: dt.datetime, outcome: str, is_suspect: bool = False
-    ) -> None:
+        self,
+        id: BoardId,
+        *,
+        next_due_at: dt.datetime,
+        outcome: str,
+        is_suspect: bool = False,
+        is_gone: bool = False,
+    ) -> int:
         """Record a poll that brought nothing; the next one asks for the page in full.
+
+        Returns:
+            How many postings were closed.
 
         Args:
             next_due_at: Aware UTC.
             outcome: The end of the walk in one word.
             is_suspect: It listed hardly any postings, and that is not believed.
+            is_gone: The board itself is gone for good, and its postings with it.
         """
-        await self.database.run(_mark_failed, id, next_due_at, outcome, is_suspect)
+        return await self.database.run(_mark_failed, id, next_due_at, outcome, is_suspect, is_gone)

@@ -748,3 +748,42 @@ async def test_requests_of_all_boards_of_a_domain_keep_one_pace(rig: Rig, clock:
     assert all(9 <= wait <= 14 for wait in waits[1:])  # intervals are lengthened by up to 30 %
     reasons = [fields["wait_s"] for fields in rig.said("scraper.polled")]
     assert reasons[1:] == [{"rate": wait} for wait in waits[1:]]
+
+
+# --- closing
+
+
+async def test_board_that_empties_and_returns_smaller_closes_what_stays_away_alone(
+    rig: Rig, clock: MockClock
+) -> None:
+    """Full, empty, then for good with two of four: the others go, and not by the empty answer."""
+    full, part = greenhouse(1, 2, 3, 4), greenhouse(1, 2)
+    answers = in_turn(*map(respond, (full, greenhouse(), part, part, part, full)))
+    async with open_fault_server(answers) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        left = []
+        async with scraping(rig, server.domain, source) as actor:
+            for turn in range(1, 7):
+                await actor.wait_polled(turn)
+                left.append(len(await rig.stores.postings.search("Analyst", limit=9)))
+                clock.jump(2 * 3600.0)
+    assert left == [4, 4, 4, 2, 2, 4]
+    assert [said["count"] for said in rig.said("postings.closed")] == [2]
+
+
+async def test_board_that_is_gone_on_a_second_day_takes_its_postings_along(
+    rig: Rig, clock: MockClock
+) -> None:
+    gone = respond(b'{"status":404,"error":"Job board not found"}', status=404)
+    async with open_fault_server(in_turn(respond(greenhouse(1, 2)), gone, gone)) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+            clock.jump(2 * 3600.0)
+            await actor.wait_polled(2)
+            assert rig.said("postings.closed") == []
+            clock.jump(1.2 * DAY_S)
+            await actor.wait_polled(3)
+    assert [said["count"] for said in rig.said("postings.closed")] == [2]

@@ -4,13 +4,14 @@ import attrs
 import pytest
 from store_samples import NOON, add_board, draft, put, sql
 
-from jobping.core.board import Board, Origin
+from jobping.core.board import Board, Origin, StoredBoard
+from jobping.core.closing import Proof
 from jobping.core.ids import Domain, ExternalId, SourceName
 from jobping.core.revalidation import LastAnswer
 from jobping.errors import StoreConflict
 from jobping.store.boards import Boards, Kept
 from jobping.store.bridge import Database
-from jobping.store.postings import Postings
+from jobping.store.postings import Known, Postings
 
 DOMAIN = Domain("boards.example")
 ACME = Board(source=SourceName("greenhouse"), slug="acme")
@@ -269,3 +270,106 @@ async def test_suspicion_keeps_its_beginning_until_a_good_poll(database: Databas
     await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=Kept(counts=(1,)))
     [good] = await boards.enabled()
     assert (good.suspect_since, good.counts) == (None, (1,))
+
+
+OPEN = "SELECT external_id, version FROM posting WHERE closed_at IS NULL ORDER BY 1"
+DAY_OLD = "UPDATE posting_seen SET absent_since = absent_since - interval '1 day'"
+
+
+async def listing(
+    database: Database, row: StoredBoard, *ids: str, proof: Proof = Proof.ABSENCE
+) -> int:
+    """Poll a board that lists these postings; return how many that closed."""
+    digests = [(ExternalId(id), draft(id).source_digest) for id in ids]
+    known = await Postings(database=database).known(row.board.source, row.id, digests)
+    await put(database, row, [draft(id) for id in ids if known[ExternalId(id)] is Known.UNKNOWN])
+    kept = Kept(listed=[ExternalId(id) for id in ids], proof=proof)
+    return await Boards(database=database).mark_polled(
+        row.id, next_due_at=NOON, outcome="complete", kept=kept
+    )
+
+
+async def still_open(database: Database) -> list[str]:
+    return [row[0] for row in await sql(database, OPEN)]
+
+
+async def test_posting_is_closed_by_the_second_complete_answer_that_lacks_it(
+    database: Database,
+) -> None:
+    row, other = await add_board(database), await add_board(database, "other")
+    await put(database, other, [draft("9")])
+    assert await listing(database, row, "1", "2", "3", "4") == 0
+    assert await listing(database, row, "1", "2", "3") == 0
+    assert await still_open(database) == ["1", "2", "3", "4", "9"]
+    assert await listing(database, row, "1", "2", "3") == 1
+    assert await still_open(database) == ["1", "2", "3", "9"]
+
+
+async def test_posting_that_returns_is_open_and_needs_two_answers_again(
+    database: Database,
+) -> None:
+    row = await add_board(database)
+    for ids in (("1", "2", "3"), ("1", "2"), ("1", "2", "3"), ("1", "2")):
+        assert await listing(database, row, *ids) == 0
+    assert await listing(database, row, "1", "2") == 1
+    assert await listing(database, row, "1", "2", "3") == 0
+    [*_, third] = await sql(database, OPEN)
+    assert tuple(third) == ("3", 2)
+    assert await listing(database, row, "1", "2") == 0
+    assert await still_open(database) == ["1", "2", "3"]
+
+
+async def test_same_answer_again_closes_what_it_lacked_before(database: Database) -> None:
+    row, boards = await add_board(database), Boards(database=database)
+    await listing(database, row, "1", "2", "3")
+    read = Kept(answer=ANSWER, listed=(ExternalId("1"), ExternalId("2")), proof=Proof.ABSENCE)
+    again = Kept(answer=ANSWER, proof=Proof.ABSENCE)
+    closed = [
+        await boards.mark_polled(row.id, next_due_at=NOON, outcome="complete", kept=kept)
+        for kept in (read, again, again)
+    ]
+    assert (closed, await still_open(database)) == ([0, 1, 0], ["1", "2"])
+
+
+async def test_board_that_empties_at_once_is_held_until_it_stayed_so_for_a_day(
+    database: Database,
+) -> None:
+    row = await add_board(database)
+    await listing(database, row, "1", "2", "3", "4")
+    for _ in range(3):
+        assert await listing(database, row) == 0
+    await sql(database, DAY_OLD)
+    assert await listing(database, row, "4") == 3
+    assert await still_open(database) == ["4"]
+
+
+@pytest.mark.parametrize("proof", [Proof.NOTHING, Proof.AGE])
+async def test_absence_from_a_part_closes_nothing(database: Database, proof: Proof) -> None:
+    row = await add_board(database)
+    await listing(database, row, "1", "2", "3", "4", proof=proof)
+    for _ in range(4):
+        assert await listing(database, row, "1", "2", "3", proof=proof) == 0
+    assert len(await still_open(database)) == 4
+
+
+async def test_list_of_the_newest_closes_what_was_not_seen_for_thirty_days(
+    database: Database,
+) -> None:
+    row = await add_board(database)
+    await listing(database, row, "1", "2", "3", proof=Proof.AGE)
+    age = "UPDATE posting_seen SET last_seen = (now() AT TIME ZONE 'UTC')::date - {}"
+    await sql(database, age.format(29))
+    assert await listing(database, row, "1", proof=Proof.AGE) == 0
+    await sql(database, age.format(30))
+    assert await listing(database, row, "1", proof=Proof.AGE) == 2
+    assert await still_open(database) == ["1"]
+
+
+async def test_board_that_is_gone_for_good_takes_its_postings_along(database: Database) -> None:
+    row, boards = await add_board(database), Boards(database=database)
+    await listing(database, row, "1", "2")
+    closed = [
+        await boards.mark_failed(row.id, next_due_at=NOON, outcome="gone", is_gone=is_gone)
+        for is_gone in (False, True)
+    ]
+    assert (closed, await still_open(database)) == ([0, 2], [])
