@@ -1,9 +1,19 @@
 """`jobping sources`: what can be polled, how often, and what is polled by default."""
 
 import argparse
+from pathlib import Path
 
+from jobping.cli.answer import read_answer
 from jobping.cli.output import Column, duration, print_json, print_table
-from jobping.cli.parser import Commands, add_config_options, add_json_option
+from jobping.cli.parser import (
+    Commands,
+    add_command,
+    add_commands,
+    add_config_options,
+    add_json_option,
+    positive,
+)
+from jobping.cli.probe import probe
 from jobping.cli.session import settings_of
 from jobping.core.printable import printable
 from jobping.settings import Settings
@@ -30,13 +40,36 @@ def add(commands: Commands) -> None:
         "sources",
         "the job boards known, their pace, and the default set",
         group="boards and profiles",
+        usage="[probe|test]",
         details="The default set is polled while no other board is configured or added;"
         " `default_boards = true` or `false` in the configuration file decides it for good.",
-        examples=["jobping sources", "jobping sources --json"],
+        examples=[
+            "jobping sources",
+            "jobping sources probe https://careers.example.com",
+            "jobping sources test greenhouse --file answer.json",
+        ],
     )
     add_json_option(parser)
     add_config_options(parser)
     parser.set_defaults(command=_sources)
+    below = add_commands(parser, required=False)
+    probing = add_command(
+        below, "probe", "find the board behind a careers page, and ask whether it answers"
+    )
+    probing.add_argument("url", metavar="URL", help="of a careers page or a board")
+    add_config_options(probing)
+    probing.set_defaults(command=probe)
+    testing = add_command(below, "test", "read a saved answer, and say what is in it")
+    testing.add_argument("name", metavar="NAME", help="one of `jobping sources`")
+    testing.add_argument("--file", type=Path, required=True, metavar="ANSWER", help="the answer")
+    testing.add_argument("--slug", metavar="SLUG", help="of the board that it is of")
+    testing.add_argument("--url", metavar="URL", help="where it came from")
+    testing.add_argument("--media", metavar="TYPE", help="its media type; default: by its name")
+    testing.add_argument(
+        "--status", type=positive, default=200, metavar="N", help="its status (default 200)"
+    )
+    add_json_option(testing)
+    testing.set_defaults(command=read_answer)
 
 
 def _sources(arguments: argparse.Namespace) -> int:

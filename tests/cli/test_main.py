@@ -22,7 +22,8 @@ from jobping.sources import SOURCES
 
 ROOT = Path(__file__).parents[2]
 GROUPS = {
-    "run": (), "demo": (), "sources": (), "board": ("add", "list", "remove"),
+    "run": (), "demo": (), "sources": ("probe", "test"),
+    "board": ("add", "import", "list", "remove"),
     "profile": ("add", "list", "show", "remove"), "jobs": ("search",), "matches": (),
     "digest": ("preview",), "config": ("check", "show"), "db": ("shell",),
 }  # fmt: skip

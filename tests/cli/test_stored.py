@@ -196,3 +196,51 @@ def test_database_that_cannot_be_reached_exits_69_without_a_traceback(tmp_path: 
     assert ended.stderr.startswith("jobping: the database cannot be reached:\n  ")
     assert "Traceback" not in ended.stderr
     assert "s3cret" not in ended.stderr
+
+
+def test_board_is_added_by_its_address(call: Call) -> None:
+    code, out, _err = call("board", "add", "https://jobs.lever.co/acme/1", "--company", "Acme")
+    assert (code, out) == (0, "lever acme: added; polled every 1 h\n")
+    code, out, err = call("board", "add", "https://careers.example.com")
+    assert (code, out) == (64, "")
+    assert "`jobping sources probe https://careers.example.com` looks behind it" in err
+    code, _out, err = call("board", "add", "greenhouse")
+    assert (code, "give SOURCE and SLUG" in err) == (64, True)
+
+
+def test_boards_of_a_file_are_added_with_their_polling_intervals(
+    call: Call, tmp_path: Path
+) -> None:
+    file = tmp_path / "boards.csv"
+    file.write_text(
+        "# ours\ngreenhouse,acme,Acme GmbH\n\nhttps://jobs.lever.co/beta,Beta\n"
+        '"ashby","Gamma Labs"\ngreenhouse,acme,Acme GmbH\nreed,keywords:planner\n'
+    )
+    code, out, _err = call("board", "import", str(file))
+    assert code == 0
+    assert out.splitlines() == [
+        "greenhouse acme: added; polled every 1 h",
+        "lever beta: added; polled every 1 h",
+        "ashby Gamma Labs: added; polled every 1 h",
+        "reed keywords:planner: added; off: reed needs JOBPING_REED_KEY",
+    ]
+    _code, out, _err = call("board", "list", "--json")
+    companies = {row["slug"]: row["company"] for row in json.loads(out)}
+    assert (companies["acme"], companies["beta"], companies["Gamma Labs"]) == (
+        "Acme GmbH",
+        "Beta",
+        None,
+    )
+    code, out, _err = call("board", "import", str(file))
+    assert code == 0
+    assert out.splitlines()[0].startswith("board greenhouse/acme is there already")
+
+
+def test_file_with_a_wrong_line_adds_nothing_and_names_each(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "boards.csv"
+    file.write_text("greenhouse,acme\n\nnobody,x\nlever,a/b\nhttps://careers.example.com\n")
+    code, out, err = call("board", "import", str(file))
+    assert (code, out) == (64, "")
+    assert re.findall(r"line (\d+): ", err) == ["3", "4", "5"]
+    assert "acme" not in call("board", "list")[1]
+    assert call("board", "import", str(tmp_path / "none.csv"))[0] == 64
