@@ -376,9 +376,11 @@ class _Daemon:
         )
         for name, variable in self.settings.exposed:
             log.emit("credential.exposed", name=name, variable=variable)
+        named = {board.source for board in self.settings.boards}
         for source in SOURCES:
             why = self.settings.why_off(source)
-            if why is not None and self.settings.source(source.name).enabled:
+            is_wanted = self.settings.default_boards is not False or source.name in named
+            if why is not None and is_wanted and self.settings.source(source.name).enabled:
                 log.emit("source.left_off", source=source.name, why=why)
 
     def _say_ready(self, log: Log, began: float) -> None:

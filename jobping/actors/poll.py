@@ -470,6 +470,16 @@ def judge(end: WalkEnd | Idle, failure: Failure | None) -> Judgement:
             assert_never(end)
 
 
+def blaming_key(judgement: Judgement, failure: Failure | None, source: Source) -> Judgement:
+    """Say that a source's key is refused or used up, where that is what its answer means."""
+    status = failure.status if isinstance(failure, Blocked | Unavailable) else None
+    if status not in (401, 402, 403) or not source.credentials or source.is_key_optional:
+        return judgement
+    names = " and ".join(source.credentials)
+    why = f"the site answers {status}: {names} refused, or the quota used up"
+    return attrs.evolve(judgement, why=why)
+
+
 def fault_of(failure: Failure | None) -> str:
     """Return the class of a failure in one word."""
     match failure:

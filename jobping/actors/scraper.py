@@ -28,7 +28,7 @@ from jobping.actors.messages import (
     ScraperMessage,
     StorePostings,
 )
-from jobping.actors.poll import IDLE, Health, Idle, Judgement, Poll, judge
+from jobping.actors.poll import IDLE, Health, Idle, Judgement, Poll, blaming_key, judge
 from jobping.actors.rounds import Rounds
 from jobping.actors.site_rules import SiteRules
 from jobping.actors.suspects import Suspects
@@ -392,7 +392,8 @@ class Scraper:
             if is_reliable:
                 poll.last = await self.parts.boards.last_answer(row.id)
             end = await poll.run()
-            judgement = await self._weighed(poll, judge(end, poll.failure))
+            judged = blaming_key(judge(end, poll.failure), poll.failure, poll.source)
+            judgement = await self._weighed(poll, judged)
             if is_ours := self._is_ours(poll):
                 judgement = attrs.evolve(judgement, health=Health.NEUTRAL)
         finally:

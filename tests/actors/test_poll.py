@@ -8,7 +8,7 @@ import trio
 
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.messages import BatchRefused, StoreAway, StorePostings
-from jobping.actors.poll import BATCH, Health, Judgement, Poll, Tally, judge
+from jobping.actors.poll import BATCH, Health, Judgement, Poll, Tally, blaming_key, judge
 from jobping.core.board import Board, StoredBoard
 from jobping.core.emptiness import Evidence
 from jobping.core.gate_state import GateView
@@ -36,6 +36,7 @@ from jobping.errors import (
 )
 from jobping.sources.bamboohr import BAMBOOHR
 from jobping.sources.greenhouse import GREENHOUSE
+from jobping.sources.jsearch import JSEARCH
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
 from jobping.sources.source import RawItem, Source, with_base_url
 from jobping.store.postings import BatchStored
@@ -576,3 +577,17 @@ def test_every_failure_of_a_site_is_explained_in_words(unreached: Unreached) -> 
     assert isinstance(judged, Judgement)
     assert judged.why is not None
     assert len(judged.why.split()) >= 3
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_refusal_of_a_source_with_a_key_names_the_key(status: int) -> None:
+    url = "https://jsearch.p.rapidapi.com/search"
+    failure: FetchError = Blocked(url, str(status), status=status)
+    if status == 402:
+        failure = Unavailable(url, Unreached.CLIENT, status=status)
+    judged = judge(Partial(reason=failure.why), failure)
+    blamed = blaming_key(judged, failure, JSEARCH)
+    why = f"the site answers {status}: JOBPING_JSEARCH_KEY refused, or the quota used up"
+    assert blamed == attrs.evolve(judged, why=why)
+    assert blaming_key(judged, failure, GREENHOUSE) == judged
+    assert blaming_key(judged, None, JSEARCH) == judged
