@@ -42,7 +42,7 @@ _POSTING = re.compile(
 
 def _listing(page: Page) -> Listing:
     """Read a page by what it is: robots.txt, a sitemap, or a page for people."""
-    if urlsplit(page.url).path == "/robots.txt":
+    if urlsplit(page.url).path.endswith("/robots.txt"):
         return Listing(items=(), more=_asked(page, _sitemaps(page)))
     if page.media_type.endswith("html") or page.status != 200:
         return Listing(items=page_ads(page) if page.status == 200 else ())

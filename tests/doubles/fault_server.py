@@ -222,7 +222,9 @@ def respond(
 ) -> Behaviour:
     """Answer rightly, with Content-Length, and keep the connection."""
     wire = gzip.compress(body) if gzipped else body
-    fields = [("Content-Type", "application/json"), *headers, ("Content-Length", str(len(wire)))]
+    named = {name.lower() for name, _ in headers}
+    media = [] if "content-type" in named else [("Content-Type", "application/json")]
+    fields = [*media, *headers, ("Content-Length", str(len(wire)))]
     if gzipped:
         fields.append(("Content-Encoding", "gzip"))
     return raw(head(status, *fields) + wire)
