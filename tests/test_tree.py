@@ -112,9 +112,10 @@ def test_individual_tier_has_at_most_a_quarter_of_the_pace(source: Source) -> No
     assert on_tier(usual, Tier.RELIABLE) == on_tier(usual, Tier.BACKFILL) == usual
 
 
-def test_company_boards_have_an_individual_route_and_feeds_have_none() -> None:
+def test_sources_with_single_postings_have_an_individual_route_and_feeds_have_none() -> None:
     assert {source.name for source in SOURCES if source.has_individual} == {
-        "ashby", "greenhouse", "lever", "personio", "recruitee", "smartrecruiters"
+        "arbeitsagentur", "ashby", "bamboohr", "breezy", "greenhouse", "lever", "personio",
+        "recruitee", "reed", "smartrecruiters", "workable", "workday",
     }  # fmt: skip
 
 
