@@ -223,7 +223,7 @@ class _Reading:
         store, exposed = self._store(root, folder)
         budget = read_budget(root, self.around)
         network = sections.read_network(root)
-        llm, model_keys = read_llm(
+        llm, exposed_too = read_llm(
             root, folder, state_dir, budget.prices, self.around, network.allow
         )
         keys, shown = self._keys()
