@@ -8,6 +8,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from contextvars import ContextVar
+from weakref import WeakSet
 
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
@@ -21,7 +22,7 @@ from supervisors.errors import ActorError, ActorStopped, MailboxFull, Supervisio
 class ReplySlot:
     """The place of exactly one answer; whoever answers too late finds nobody and does no harm."""
 
-    __slots__ = ("_task", "deadline", "error", "is_open", "value")
+    __slots__ = ("__weakref__", "_task", "deadline", "error", "is_open", "value")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -168,6 +169,7 @@ class Box:
         "_receiver",
         "_senders",
         "_spec",
+        "_taker",
         "_task",
         "dead_letters",
         "emit",
@@ -195,8 +197,9 @@ class Box:
         self._queue: deque[Envelope] | tuple[()] = ()
         self._senders: dict[Task, Envelope] | None = None
         self._receiver: Task | None = None
-        self._open_asks: set[ReplySlot] | None = None
+        self._open_asks: WeakSet[ReplySlot] | None = None  # an asker that has gone leaves no slot
         self._task: Task | None = None
+        self._taker: Task | None = None
         self._first: Envelope | None = None
         self._is_opening = self._is_marking = False
         self._changed: trio.Event | None = None
@@ -296,10 +299,11 @@ class Box:
 
     # The side of the actor
 
-    def settle_and_look(self) -> bool:
+    def settle_and_look(self, receiver: Task) -> bool:
         """Finish the message in hand; return whether there is a reason not to wait."""
         if self._receiver is not None:
             raise trio.BusyResourceError(f"two tasks receive from the mailbox of {self.path}")
+        self._taker = receiver
         self.settle()
         return self._is_halted or bool(self._queue)
 
@@ -347,7 +351,7 @@ class Box:
         slot = envelope.slot
         if slot is not None and slot.is_open:
             if self._open_asks is None:
-                self._open_asks = set()
+                self._open_asks = WeakSet()
             self._open_asks.add(slot)
 
     def begin(self) -> None:
@@ -366,6 +370,10 @@ class Box:
         while task is not None and task is not self._task:  # a nursery from outside leads elsewhere
             task = None if task.parent_nursery is None else task.parent_nursery.parent_task
         return None if task is None else self.in_hand
+
+    def waits_for_caller(self) -> bool:
+        """Tell whether the calling task is the one that receives, also between two messages."""
+        return self._taker is not None and self._taker is trio.lowlevel.current_task()
 
     def is_at(self, work: Envelope) -> bool:
         """Tell whether the actor has not finished that yet."""
@@ -438,7 +446,7 @@ class Box:
             self.in_hand = None
             self._return_or_bury(lost)
         self.settle()
-        self._task = self._first = None
+        self._task = self._taker = self._first = None
         asks, self._open_asks = self._open_asks, None
         for slot in asks or ():
             failure: SupervisionError = ActorStopped(self.path)

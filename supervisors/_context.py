@@ -109,9 +109,9 @@ class Inbox(Generic[M]):
 
     async def __anext__(self) -> Delivery[M]:
         box = self._box
-        if box.settle_and_look():
-            await trio.lowlevel.checkpoint()
         task = trio.lowlevel.current_task()
+        if box.settle_and_look(task):
+            await trio.lowlevel.checkpoint()
         while (envelope := box.take(task)) is None:
             if box.is_over():
                 raise StopAsyncIteration

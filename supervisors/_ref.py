@@ -78,10 +78,12 @@ class Ref(Generic[M_contra]):
             MailboxFull: There is no room and the mailbox rejects, or a later message replaced it.
             ActorStopped: The actor has ended for good, is about to, or ended without an answer.
             ActorError: The actor crashed before it answered.
-            AskCycle: The actor waits for an answer of the asker, or is the asker.
+            AskCycle: The actor waits for an answer of the asker, or is the asker: by its own task
+                or one below. What it started in a nursery from outside, or in a thread that it may
+                abandon, is not known to be its: there a cycle ends in AskTimeout.
         """
         box, work = self.box, open_work()
-        if work is not None and work.holds(box):
+        if box.waits_for_caller() or (work is not None and work.holds(box)):
             raise AskCycle(f"{self.path} cannot answer: it waits for this very task")
         own = trio.current_time() + within
         outer = trio.current_effective_deadline()

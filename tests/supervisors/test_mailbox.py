@@ -1,3 +1,4 @@
+import gc
 import math
 
 import attrs
@@ -32,6 +33,7 @@ from supervisors import (
     Supervisor,
     SupervisorSpec,
 )
+from supervisors._box import ReplySlot
 from supervisors.testing import EventLog, settle
 
 NOW = Backoff(base=0.0)
@@ -542,6 +544,33 @@ async def test_late_reply_is_counted_and_harms_nobody(autojump_clock: MockClock)
         await root.stop()
 
 
+async def test_asks_that_are_never_answered_leave_nothing_once_their_askers_are_gone(
+    autojump_clock: MockClock,
+) -> None:
+    async def ignore(ctx: Context[Work]) -> None:
+        ctx.started()
+        async for _ in ctx.inbox:
+            pass
+
+    def slots() -> int:
+        gc.collect()
+        return sum(isinstance(each, ReplySlot) for each in gc.get_objects())
+
+    mailbox, before = Mailbox[Work](), slots()
+    root = Supervisor(SupervisorSpec(children=(ChildSpec(id="a", start=ignore, mailbox=mailbox),)))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        for _ in range(100):
+            with pytest.raises(AskTimeout):
+                await mailbox.ref.ask(Work("a"), within=1.0)
+        mailbox.ref.tell(Work("b"))
+        await settle()
+        assert slots() == before
+        nursery.start_soon(root.stop)
+        with pytest.raises(ActorStopped):
+            await mailbox.ref.ask(Work("a"))
+
+
 async def test_ask_fails_at_once_when_the_actor_crashes_over_it(
     autojump_clock: MockClock,
 ) -> None:
@@ -684,6 +713,47 @@ async def test_actor_that_asks_itself_before_it_is_ready_is_refused_at_once(
     async with trio.open_nursery() as nursery:
         await nursery.start(root.run)
         assert refused == [began]
+        await root.stop()
+
+
+async def test_actor_that_asks_itself_between_or_after_its_messages_is_refused_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    """Also in its clean-up before a restart, when its mailbox still takes messages."""
+    refused: list[float] = []
+
+    async def expect_refusal(ref: Ref[Work]) -> None:
+        began = trio.current_time()
+        with pytest.raises(AskCycle):
+            await ref.ask(Work("a"))
+        refused.append(trio.current_time() - began)
+
+    async def run(ctx: Context[Work]) -> None:
+        ctx.started()
+        with trio.move_on_after(1.0):
+            await anext(ctx.inbox)
+        await expect_refusal(ctx.ref)
+        async for delivery in ctx.inbox:
+            delivery.reply(delivery.message.name)
+        await expect_refusal(ctx.ref)
+
+    crashing = Worker()
+    crashing.gate.set()
+    spec = SupervisorSpec(
+        strategy=Strategy.ONE_FOR_ALL,
+        children=(
+            ChildSpec(id="a", start=run),
+            ChildSpec(id="w", start=crashing.run, mailbox=crashing.mailbox),
+        ),
+        backoff=NOW,
+    )
+    root = Supervisor(spec)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        await trio.sleep(2.0)
+        crashing.ref.tell(Work("crash"))
+        await trio.sleep(2.0)
+        assert refused == [0.0, 0.0, 0.0]
         await root.stop()
 
 
