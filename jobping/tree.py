@@ -47,7 +47,7 @@ from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.control import serve_control
 from jobping.core.board import StoredBoard
-from jobping.core.gate_state import GateRules
+from jobping.core.gate_state import GateRules, GateState
 from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Tier
 from jobping.core.limiter import LimiterRules
@@ -155,6 +155,7 @@ class Materials:
         cycle_s: Longest first cycle, in seconds.
         on_cycle_end: Called when the first cycle has ended.
         resident_bytes: Reads the memory of this process.
+        left: What the gates of ended actors knew.
     """
 
     settings: Settings
@@ -174,6 +175,7 @@ class Materials:
     rng: random.Random
     suspects: Suspects = attrs.Factory(Suspects)
     reserve: Reserve = attrs.Factory(Reserve)
+    left: dict[Domain, GateState] = attrs.Factory(dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -532,6 +534,7 @@ def _domain_actors(
                 work=work,
                 network=network,
                 shared=shared.of(place.sources),
+                left=materials.left,
             )
             scraper = Scraper(
                 domain=place.domain, gate=gate, ladder=place.ladder, work=work, parts=parts

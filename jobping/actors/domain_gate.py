@@ -85,6 +85,8 @@ class DomainGate:
         lease: Under which it sends.
         network: Our own network, the same for all domains.
         shared: Paces that this domain shares with others, in the order in which all ask them.
+        left: What each domain's last gate of this process knew when it ended: more than its row,
+            where that could not be written.
         waits: Seconds spent waiting for turns since `take_waits` was last asked, by reason.
         is_waiting: A request waits for its turn now.
     """
@@ -101,6 +103,7 @@ class DomainGate:
     work: Work
     network: NetworkGate
     shared: tuple[SharedPace, ...] = ()
+    left: dict[Domain, GateState] = attrs.field(factory=dict)
     waits: dict[str, float] = attrs.field(factory=dict, init=False)
     is_waiting: bool = attrs.field(default=False, init=False)
     _state: GateState = attrs.field(init=False)
@@ -144,10 +147,27 @@ class DomainGate:
                 self._state = gate_text.load(saved.state, self.rules, now, saved.elapsed_s)
             except ValueError as error:
                 self.emit("gate.reset", domain=self.domain, why=str(error))
+        is_ahead = self._take_up_left(now)
         self._keep(*gate.switch(self._state, self.rules, now))
         self.begin_poll()
-        if saved is None or saved.tier != self.ladder.tier:
+        if is_ahead or saved is None or saved.tier != self.ladder.tier:
             await self.save()
+
+    def _take_up_left(self, now: Monotonic) -> bool:
+        """Go on from what the last gate left, unless the row knows of a request that it does not.
+
+        Returns:
+            Whether it does so; the row may lack what the site asked for.
+        """
+        left = self.left.get(self.domain)
+        if left is None or left.limiter.grants < self._state.limiter.grants:
+            return False
+        self._state = gate_text.load(gate_text.save(left, self.rules, now), self.rules, now, 0.0)
+        return True
+
+    def leave(self) -> None:
+        """Leave what is known to the domain's next gate."""
+        self.left[self.domain] = self._state
 
     async def save(self) -> None:
         """Write the row as it is now; an older state never follows a newer one.

@@ -124,19 +124,25 @@ class Scraper:
         with self.gate.lease.bound():
             await self.gate.load()
             ctx.started()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._answer, ctx)
-                with self.work.scope:
-                    match self.ladder.tier:
-                        case Tier.RELIABLE:
-                            await self._poll_due()
-                        case Tier.INDIVIDUAL:
-                            await self._poll_singly()
-                        case Tier.BACKFILL:
-                            await self._look_for_recovery()
-                        case _:
-                            assert_never(self.ladder.tier)
-                nursery.cancel_scope.cancel()
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._answer, ctx)
+                    with self.work.scope:
+                        await self._work()
+                    nursery.cancel_scope.cancel()
+            finally:
+                self.gate.leave()
+
+    async def _work(self) -> None:
+        match self.ladder.tier:
+            case Tier.RELIABLE:
+                await self._poll_due()
+            case Tier.INDIVIDUAL:
+                await self._poll_singly()
+            case Tier.BACKFILL:
+                await self._look_for_recovery()
+            case _:
+                assert_never(self.ladder.tier)
 
     async def _answer(self, ctx: Context[ScraperMessage]) -> None:
         async for delivery in ctx.inbox:

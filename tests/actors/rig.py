@@ -22,7 +22,7 @@ from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.core.board import Board, StoredBoard
-from jobping.core.gate_state import GateRules
+from jobping.core.gate_state import GateRules, GateState
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
@@ -143,6 +143,7 @@ class Rig:
     events: Events = attrs.field(factory=Events)
     rng: random.Random = attrs.field(factory=lambda: random.Random(1))
     suspects: Suspects = attrs.field(factory=Suspects)
+    left: dict[Domain, GateState] = attrs.field(factory=dict)
     network: NetworkGate = attrs.field(init=False)
 
     @network.default
@@ -248,6 +249,7 @@ class Rig:
         async def scrape(ctx: Context[ScraperMessage]) -> None:
             work = Work()
             gate = self.gate(domain, ladder=stands, work=work, rules=rules, lease=lease)
+            gate.left = self.left
             scraper = Scraper(
                 domain=Domain(domain), gate=gate, ladder=stands, work=work, parts=parts
             )

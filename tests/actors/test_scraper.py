@@ -15,8 +15,9 @@ from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.limiter import LimiterRules
+from jobping.core.page import Page, PageRequest
 from jobping.core.robots import Use
-from jobping.errors import DomainUnavailable
+from jobping.errors import DomainUnavailable, StoreUnavailable, Unavailable
 from jobping.sources.greenhouse import GREENHOUSE
 from jobping.sources.lever import LEVER
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
@@ -628,6 +629,49 @@ async def test_long_block_ends_the_actor_at_once(rig: Rig) -> None:
         assert len(server.requests) == 1
     assert isinstance(actor.ends[0][1], DomainUnavailable)
     assert [fields["cause"] for fields in rig.said("tier.demoted")] == ["long_block"]
+
+
+async def test_wait_that_the_site_asked_for_while_the_store_was_away_holds_over_a_restart(
+    rig: Rig,
+) -> None:
+    refusal = respond(b"", status=429, headers=(("Retry-After", "600"),))
+
+    async def refuse(stream: trio.abc.Stream, received: Received) -> After:
+        rig.faulty.is_down = True
+        return await refusal(stream, received)
+
+    async with open_fault_server(refuse) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            await eventually(lambda: bool(actor.ends))
+        assert isinstance(actor.ends[0][1], StoreUnavailable)
+        rig.faulty.is_down = False
+        async with scraping(rig, server.domain, source) as actor:
+            view = await actor.view()
+            assert view.gate.blocked_s == pytest.approx(600, abs=10)
+            await trio.sleep(0.1)
+        assert len(server.requests) == 1
+        stored = await rig.loaded_gate(server.domain)
+        assert stored.view().blocked_s == pytest.approx(600, abs=10)
+
+
+async def test_gate_that_another_daemon_used_meanwhile_goes_on_from_its_row(rig: Rig) -> None:
+    async with open_fault_server(respond(b"", status=500)) as server:
+        source = at(GREENHOUSE, server)
+        await rig.add_board(source)
+        async with scraping(rig, server.domain, source) as actor:
+            await actor.wait_polled(1)
+        other = await rig.loaded_gate(server.domain)
+        request = PageRequest(url=server.url("/"))
+        with pytest.raises(Unavailable):
+            await other.ask(request, _no_page, hosts=frozenset({Domain(server.domain)}))
+        async with scraping(rig, server.domain, source) as actor:
+            assert (await actor.view()).gate.grants >= other.view().grants == 2
+
+
+async def _no_page(_page: Page) -> None:
+    raise AssertionError
 
 
 async def test_backfill_says_so_to_the_cycle_and_asks_nothing_before_the_cooldown(
