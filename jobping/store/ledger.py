@@ -1,8 +1,8 @@
 """The ledger of what language models cost: the one judge of whether a call fits the budget.
 
-A reservation is committed before a byte is sent and ends exactly once. Who touches a window locks
-it first, windows before entries and in the order of their keys, so that no two can deadlock; no
-lock is held across a call. Day and month are those of the database's clock in UTC.
+A reservation is committed before a byte is sent and ends exactly once; no lock is held across a
+call. Day and month are those of the database's clock in UTC. The two steps of a call are functions
+of the database, so that each is one journey (`schema/0009_budget_calls.sql`).
 """
 
 import datetime as dt
@@ -31,102 +31,13 @@ from jobping.store.rows import clean_optional
 
 ALIVE_S = 15.0  # until the daemon's leases say so: it counts as living from its start on
 
-# The row locks of the present windows; they are missing on the first call of a day.
-# A commit that the server forgets in a crash would be a call that nobody has booked.
-_LOCK_WINDOWS = """
-SELECT w.*, t.day, t.month, set_config('synchronous_commit', 'on', true)
-FROM budget_window w, (
-    SELECT day, date_trunc('month', day)::date AS month
-    FROM (SELECT (jobping_now() AT TIME ZONE 'UTC')::date AS day) d
-) t
-WHERE (w.kind = 'day' AND w.starts = t.day) OR (w.kind = 'month' AND w.starts = t.month)
-ORDER BY w.kind, w.starts FOR UPDATE OF w
-"""
+_WINDOWS = "SELECT * FROM budget_windows()"
 
-_ENTER_WINDOWS = """
-INSERT INTO budget_window (kind, starts)
-SELECT kind, CASE kind WHEN 'day' THEN day ELSE date_trunc('month', day)::date END
-FROM (SELECT (jobping_now() AT TIME ZONE 'UTC')::date AS day) t, unnest(ARRAY['day', 'month']) kind
-ORDER BY kind
-ON CONFLICT (kind, starts) DO NOTHING
-"""
+_RESERVE = "SELECT * FROM budget_reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
-# The judge: both windows take the bound for tokens and for cost, or nothing is written.
-_RESERVE = """
-WITH wanted (kind, starts, tokens, nanousd) AS (
-    VALUES ('day', $1::date, $3::bigint, $4::bigint), ('month', $2::date, $5::bigint, $6::bigint)
-), fitting AS (
-    SELECT w.kind, w.starts FROM budget_window w JOIN wanted l USING (kind, starts)
-    WHERE w.used_tokens + w.held_tokens + $7::bigint <= l.tokens
-      AND w.used_nanousd + w.held_nanousd + $8::bigint <= l.nanousd
-      AND NOT EXISTS (SELECT FROM budget_entry WHERE request_hash = $13 AND state = 'reserved')
-), held AS (
-    UPDATE budget_window w
-    SET held_tokens = w.held_tokens + $7::bigint, held_nanousd = w.held_nanousd + $8::bigint
-    FROM fitting f
-    WHERE w.kind = f.kind AND w.starts = f.starts AND (SELECT count(*) FROM fitting) = 2
-    RETURNING w.kind
-)
-INSERT INTO budget_entry (state, day, month, bound_tokens, bound_nanousd, id, daemon, model,
-                          price_version, request_hash, prompt_bound, reserved_at)
-SELECT 'reserved', $1, $2, $7, $8, $9, $10, $11, $12, $13, $14, jobping_now()
-WHERE (SELECT count(*) FROM held) = 2
-RETURNING id
-"""
+_END = "SELECT * FROM budget_end($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
-_IS_OPEN = "SELECT EXISTS (SELECT FROM budget_entry WHERE request_hash = $1 AND state = 'reserved')"
-
-_LOCK_WINDOWS_OF = """
-SELECT set_config('synchronous_commit', 'on', true) FROM budget_window
-WHERE (kind, starts) IN (
-    SELECT v.kind, v.starts
-    FROM budget_entry e, LATERAL (VALUES ('day', e.day), ('month', e.month)) v (kind, starts)
-    WHERE e.id = ANY($1::uuid[])
-)
-ORDER BY kind, starts FOR UPDATE
-"""
-
-# Ends what is still open and moves it in its windows from held to used; a bill that is not known is
-# the bound. What a window reaches for the first time is a warning.
-_END = """
-WITH ended AS (
-    UPDATE budget_entry e
-    SET state = $2, tokens = coalesce($3::bigint, e.bound_tokens),
-        nanousd = coalesce($4::bigint, e.bound_nanousd), input_tokens = $5, answered_model = $6,
-        answered_tier = $7, server_request_id = $8, outcome = $9, ended_at = jobping_now()
-    WHERE e.id = ANY($1::uuid[]) AND e.state = 'reserved'
-    RETURNING e.*
-), moved AS (
-    SELECT v.kind, v.starts, sum(e.bound_tokens) AS held_tokens,
-           sum(e.bound_nanousd) AS held_nanousd, sum(e.tokens) AS tokens, sum(e.nanousd) AS nanousd
-    FROM ended e, LATERAL (VALUES ('day', e.day), ('month', e.month)) v (kind, starts)
-    GROUP BY v.kind, v.starts
-), booked AS (
-    UPDATE budget_window w
-    SET held_tokens = w.held_tokens - m.held_tokens, held_nanousd = w.held_nanousd - m.held_nanousd,
-        used_tokens = w.used_tokens + m.tokens, used_nanousd = w.used_nanousd + m.nanousd
-    FROM moved m WHERE w.kind = m.kind AND w.starts = m.starts
-    RETURNING w.kind, w.starts, w.used_tokens, w.used_nanousd
-), warned AS (
-    INSERT INTO budget_warning (kind, starts, measure, threshold, warned_at)
-    SELECT w.kind, w.starts, l.measure, t.threshold, jobping_now()
-    FROM booked w
-    JOIN unnest($10::text[], $11::text[], $12::bigint[]) l (kind, measure, most)
-        ON l.kind = w.kind AND l.most > 0
-    CROSS JOIN unnest($13::integer[]) t (threshold)
-    WHERE CASE l.measure WHEN 'tokens' THEN w.used_tokens ELSE w.used_nanousd END::numeric * 100
-        >= t.threshold::numeric * l.most
-    ORDER BY w.kind, w.starts, l.measure, t.threshold
-    ON CONFLICT DO NOTHING
-    RETURNING kind, starts, measure, threshold
-)
-SELECT e.id, e.daemon, e.model, e.prompt_bound, e.bound_tokens, e.bound_nanousd, e.tokens,
-       e.nanousd, ARRAY(
-           SELECT concat_ws(' ', kind, starts, measure, threshold) FROM warned
-           ORDER BY kind, measure, threshold
-       ) AS warned
-FROM ended e
-"""
+_LOCK_WINDOWS_OF = "SELECT budget_lock_windows_of($1)"
 
 _BOOKED = """
 SELECT counted_tokens AS tokens, counted_nanousd AS nanousd FROM budget_booked
@@ -275,13 +186,9 @@ class Opened:
     margins: dict[str, float]
 
 
-async def _windows(connection: Connection) -> tuple[dt.date, dt.date, tuple[Balance, ...]]:
-    """Lock the present windows; asyncio side, inside a transaction."""
-    rows = await connection.fetch(_LOCK_WINDOWS)
-    if len(rows) < len(Window):
-        await connection.execute(_ENTER_WINDOWS)
-        rows = await connection.fetch(_LOCK_WINDOWS)
-    return rows[0]["day"], rows[0]["month"], tuple(_balance(row) for row in rows)
+async def _windows(connection: Connection) -> tuple[Balance, ...]:
+    """Return the present windows, locked until the transaction ends; asyncio side."""
+    return tuple(_balance(row) for row in await connection.fetch(_WINDOWS))
 
 
 def _balance(row: asyncpg.Record) -> Balance:
@@ -299,31 +206,27 @@ async def _reserve(
     connection: Connection, daemon: str, limits: Limits, wanted: Reservation
 ) -> Reserved | Refused | AskedAlready:
     """Take a reservation if it fits; asyncio side."""
-    bound = wanted.bound
-    async with connection.transaction():
-        day, month, balances = await _windows(connection)
-        row = await connection.fetchrow(
-            _RESERVE,
-            day,
-            month,
-            limits.daily_tokens,
-            limits.daily_nanousd,
-            limits.monthly_tokens,
-            limits.monthly_nanousd,
-            bound.tokens,
-            bound.nanousd,
-            uuid.UUID(wanted.id),
-            daemon,
-            wanted.model,
-            wanted.price_version,
-            wanted.request_hash,
-            wanted.prompt_bound,
-        )
-        if row is not None:
+    rows = await connection.fetch(
+        _RESERVE,
+        uuid.UUID(wanted.id),
+        daemon,
+        wanted.model,
+        wanted.price_version,
+        wanted.request_hash,
+        wanted.prompt_bound,
+        wanted.bound.tokens,
+        wanted.bound.nanousd,
+        limits.daily_tokens,
+        limits.daily_nanousd,
+        limits.monthly_tokens,
+        limits.monthly_nanousd,
+    )
+    match rows[0]["found"]:
+        case "reserved":
             return Reserved(id=wanted.id)
-        if await connection.fetchval(_IS_OPEN, wanted.request_hash):
+        case "asked":
             return AskedAlready()
-    return _refusal(limits, balances, wanted)
+    return _refusal(limits, [_balance(row) for row in rows], wanted)
 
 
 def _refusal(limits: Limits, balances: Sequence[Balance], wanted: Reservation) -> Refused:
@@ -344,27 +247,24 @@ async def _end(
     connection: Connection, limits: Limits, ids: Sequence[str], ending: Ending
 ) -> tuple[tuple[Ended, ...], tuple[Warned, ...]]:
     """End what is open, and say which limits it brings near; asyncio side."""
-    keys = [uuid.UUID(id) for id in ids]
     none = 0 if ending.state is EntryState.RELEASED else None
     most = [(window, measure) for window in Window for measure in Measure]
-    async with connection.transaction():
-        await connection.execute(_LOCK_WINDOWS_OF, keys)
-        rows = await connection.fetch(
-            _END,
-            keys,
-            ending.state.value,
-            ending.cost.tokens if ending.cost else none,
-            ending.cost.nanousd if ending.cost else none,
-            ending.usage.input_tokens if ending.usage else None,
-            clean_optional(ending.model),
-            clean_optional(ending.tier),
-            clean_optional(ending.request_id),
-            clean_optional(ending.outcome),
-            [window.value for window, _ in most],
-            [measure.value for _, measure in most],
-            [limits.of(*pair) for pair in most],
-            list(THRESHOLDS),
-        )
+    rows = await connection.fetch(
+        _END,
+        [uuid.UUID(id) for id in ids],
+        ending.state.value,
+        ending.cost.tokens if ending.cost else none,
+        ending.cost.nanousd if ending.cost else none,
+        ending.usage.input_tokens if ending.usage else None,
+        clean_optional(ending.model),
+        clean_optional(ending.tier),
+        clean_optional(ending.request_id),
+        clean_optional(ending.outcome),
+        [window.value for window, _ in most],
+        [measure.value for _, measure in most],
+        [limits.of(*pair) for pair in most],
+        list(THRESHOLDS),
+    )
     warned = rows[0]["warned"] if rows else ()
     return tuple(_ended(row) for row in rows), tuple(_warned(words) for words in warned)
 
@@ -419,10 +319,10 @@ async def _open(connection: Connection, daemon: str, limits: Limits) -> Opened:
         await connection.execute(_LIVE, daemon, ALIVE_S)
     ended, warned = await _lapse(connection, daemon, limits, own=True)
     async with connection.transaction():
-        day, month, _ = await _windows(connection)
+        day, month = (balance.starts for balance in await _windows(connection))
         recounted = await connection.fetch(_RECOUNT, day, month)
         await connection.execute(_FORGET, month)
-        _, _, balances = await _windows(connection)
+        balances = await _windows(connection)
         margins = await connection.fetch(_MARGINS)
     return Opened(
         lapsed=ended,
@@ -443,9 +343,7 @@ async def _lapse(
 
 
 async def _balances(connection: Connection) -> tuple[Balance, ...]:
-    async with connection.transaction():
-        _, _, balances = await _windows(connection)
-    return balances
+    return await _windows(connection)
 
 
 @attrs.define(kw_only=True)
