@@ -352,6 +352,7 @@ def _model_pass(materials: Materials, boxes: _Mailboxes) -> ModelPass:
         rankings=stores.rankings,
         clock=materials.clock,
         emit=materials.emit_as("matcher"),
+        at_once=materials.settings.llm.concurrency,
         pending_within_s=materials.settings.matching.backfill_days * DAY_S,
     )
 

@@ -1,6 +1,7 @@
 """Every message type that crosses a mailbox. All are frozen; answers are those of `Ask`."""
 
 import datetime as dt
+from typing import Final
 
 import attrs
 
@@ -62,6 +63,10 @@ class PostingsStored:
 @attrs.frozen
 class MatchPending(Ask[int]):
     """Cycle to matcher: match all that waits; the answer is the number of new matches."""
+
+
+ASKED_ALREADY: Final = "asked already"
+"""Why a `Ranking` lacks pairs that another daemon asks about now; other pairs may be asked."""
 
 
 @attrs.frozen(kw_only=True)

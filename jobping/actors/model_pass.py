@@ -4,13 +4,16 @@ Bounded in time, and never in the way: what a model does not say in time stays a
 """
 
 import datetime as dt
+from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
 import trio
 
-from jobping.actors.messages import BudgetMessage, RankBatch, Ranking
+from jobping.actors.messages import ASKED_ALREADY, BudgetMessage, RankBatch, Ranking
 from jobping.clock import Clock
+from jobping.core.ids import ProfileId
 from jobping.core.profile import StoredProfile
 from jobping.core.prompt import Candidate
 from jobping.core.schedule import EPOCH, DigestRules, due_period, next_period
@@ -32,6 +35,7 @@ class ModelPass:
     """Lets a model rank for the profiles that are due, the one it served longest ago first.
 
     Attributes:
+        at_once: Profiles that are ranked for at the same time.
         pending_within_s: How old news may be that still fills a digest.
     """
 
@@ -43,6 +47,7 @@ class ModelPass:
     rankings: Rankings
     clock: Clock
     emit: Emit
+    at_once: int = 1
     pending_within_s: float
 
     async def run(self, stop_requested: trio.Event) -> None:
@@ -56,9 +61,18 @@ class ModelPass:
     async def _rank_due(self) -> None:
         served = await self.rankings.last_served()
         never = dt.datetime.min.replace(tzinfo=dt.UTC)
-        for stored in sorted(
-            await self.profiles.all(), key=lambda one: (served.get(one.id, never), one.id)
-        ):
+        profiles = await self.profiles.all()
+        waiting = deque(sorted(profiles, key=lambda one: (served.get(one.id, never), one.id)))
+        async with trio.open_nursery() as nursery:
+            for _ in range(self.at_once):
+                nursery.start_soon(self._rank_next, waiting, served)
+
+    async def _rank_next(
+        self, waiting: deque[StoredProfile], served: Mapping[ProfileId, dt.datetime]
+    ) -> None:
+        """Rank for one profile after the other until none waits; what stops one stops all."""
+        while waiting:
+            stored = waiting.popleft()
             due_in_s = await self._due_in_s(stored)
             if not is_time(BATCH, due_in_s):
                 continue
@@ -69,7 +83,7 @@ class ModelPass:
             if is_time(len(candidates), due_in_s) and not await self._rank(
                 stored, candidates, served.get(stored.id)
             ):
-                return
+                waiting.clear()
 
     async def _due_in_s(self, stored: StoredProfile) -> float:
         """Return the seconds until a profile's next digest, 0 where it is due."""
@@ -107,7 +121,7 @@ class ModelPass:
                 ranked=changed,
                 why=ranking.why,
             )
-            if ranking.why is not None:
+            if ranking.why not in (None, ASKED_ALREADY):
                 return False
         return True
 

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 import trio
 
-from jobping.actors.messages import RankBatch, Ranking
+from jobping.actors.messages import ASKED_ALREADY, RankBatch, Ranking
 from jobping.actors.paid_call import Failed, PaidCalls, Question
 from jobping.clock import Clock
 from jobping.core.budget import Refused, Step, first_step, step_down
@@ -174,7 +174,7 @@ class Ranker:
             case Wait():
                 await self._wait(work, found)
             case AskedAlready():
-                work.why = "asked already"
+                work.why = ASKED_ALREADY
             case Failed():
                 await self._fail(work, work.step, prompt, found.error)
             case ModelAnswer():

@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from jobping.actors.matcher import Matcher
 from jobping.actors.messages import (
+    ASKED_ALREADY,
     BudgetMessage,
     MatcherMessage,
     MatchesRecorded,
@@ -60,7 +61,11 @@ class Passing:
 
 @asynccontextmanager
 async def passing(
-    rig: Rig, answer: Answer = all_ranked, *, rules: DigestRules | None = None
+    rig: Rig,
+    answer: Answer = all_ranked,
+    *,
+    rules: DigestRules | None = None,
+    at_once: int = 1,
 ) -> AsyncIterator[Passing]:
     stores = rig.stores
     digest: Mailbox[MatchesRecorded] = Mailbox()
@@ -88,6 +93,7 @@ async def passing(
             rankings=stores.rankings,
             clock=rig.clock,
             emit=rig.events,
+            at_once=at_once,
             pending_within_s=30 * DAY_S,
         )
         await Matcher(
@@ -143,6 +149,25 @@ async def test_budget_that_is_used_up_ends_the_pass_for_all(rig: Rig) -> None:
         await running.end_cycle()
         assert len(running.batches) == 1
         assert await running.origins() == [LOCAL]
+
+
+async def test_profiles_are_ranked_for_at_once_where_the_server_takes_it(rig: Rig) -> None:
+    for name in ("ana", "bob", "eve"):
+        await rig.stores.profiles.add(attrs.evolve(ANALYST, name=name))
+    await add_news(rig.faulty, draft("1"))
+    async with passing(rig, silent, at_once=2) as running, trio.open_nursery() as nursery:
+        nursery.start_soon(running.end_cycle)
+        await eventually(lambda: len(running.batches) == 2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_pairs_that_another_daemon_asks_about_do_not_end_the_pass(rig: Rig) -> None:
+    for name in ("ana", "bob"):
+        await rig.stores.profiles.add(attrs.evolve(ANALYST, name=name))
+    await add_news(rig.faulty, draft("1"))
+    async with passing(rig, lambda batch: Ranking(why=ASKED_ALREADY)) as running:
+        await running.end_cycle()
+        assert len(running.batches) == 2
 
 
 async def test_model_that_never_answers_holds_nothing_up_for_longer_than_its_time(
