@@ -22,7 +22,8 @@ def add(commands: Commands) -> None:
         "fetch",
         "download the vocabulary of OpenAI's models, check its SHA-256 and keep it",
         details="Without it prompts are bounded by their bytes, which only costs room near a "
-        "limit. It comes from OpenAI, has 3.6 MB, and lies in the folder `tiktoken` of the state "
+        "limit. It comes from OpenAI, has 3.6 MB, and lies in `tokenizer_dir` or "
+        "`$TIKTOKEN_CACHE_DIR` where one is set, else in the folder `tiktoken` of the state "
         "directory. The daemon itself never downloads it.",
     )
     add_config_options(fetch)
@@ -34,6 +35,6 @@ def _fetch(arguments: argparse.Namespace) -> int:
     # here: model libraries take long to import
     from jobping.llm.tokens import fetch_vocabulary
 
-    file = trio.run(fetch_vocabulary, settings.state_dir / "tiktoken")
+    file = trio.run(fetch_vocabulary, settings.llm.tokenizer_dirs[0])
     print(f"{file}: 200,000 tokens, SHA-256 as it should be")
     return ExitCode.OK
