@@ -21,6 +21,7 @@ from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
 from jobping.core.budget import Balance, EntryState, Limits, Measure, Window, binding, forecast
 from jobping.core.pricing import STALE_AFTER, USD, Bound, NanoUsd, Price, bound, to_nanousd
+from jobping.core.shortlist import BATCH, SHORTLIST
 from jobping.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from jobping.tree import Stores
 
 _TYPICAL_CALL = (4_200, 1_400)
+_CALLS_A_PROFILE = SHORTLIST // BATCH
 _ALL = 100_000
 _LIMITS = (
     Column(title="limit"),
@@ -185,7 +187,7 @@ def _facts(
                 f" {dollars(lapsed.nanousd)}; see `jobping budget reconcile --help`",
             )
         )
-    needed = _for_all(account, served, profiles)
+    needed = _for_all(settings, account, served, profiles)
     more = f"; all would need about {needed[0]:,} tokens, {dollars(needed[1])}" if needed else ""
     facts.append(("served today", f"{served} of {profiles} profiles{more}"))
     if settings.llm.models:
@@ -210,10 +212,15 @@ def _typical(settings: Settings, account: "Account") -> Bound:
     return bound(settings.budget.prices.prices[settings.llm.models[0]], *_TYPICAL_CALL)
 
 
-def _for_all(account: "Account", served: int, profiles: int) -> tuple[int, int] | None:
+def _for_all(
+    settings: Settings, account: "Account", served: int, profiles: int
+) -> tuple[int, int] | None:
     """Return the tokens and nano-dollars that serving every profile today would need."""
-    if not served:
+    if not settings.llm.models:
         return None
+    if not served:
+        typical, calls = _typical(settings, account), _CALLS_A_PROFILE * profiles
+        return calls * typical.tokens, calls * typical.nanousd
     today = next(one for one in account.balances if one.window is Window.DAY)
     return today.used_tokens * profiles // served, today.used_nanousd * profiles // served
 
@@ -222,7 +229,7 @@ def _account_json(
     settings: Settings, account: "Account", served: int, profiles: int
 ) -> dict[str, object]:
     limits = settings.budget.limits
-    needed = _for_all(account, served, profiles)
+    needed = _for_all(settings, account, served, profiles)
     return {
         "limits": [
             _balance_json(limits, balance, measure, account)
