@@ -221,11 +221,11 @@ async def _reserve(
         limits.monthly_tokens,
         limits.monthly_nanousd,
     )
-    match rows[0]["found"]:
-        case "reserved":
-            return Reserved(id=wanted.id)
-        case "asked":
-            return AskedAlready()
+    found = rows[0]["found"]
+    if found == "reserved":
+        return Reserved(id=wanted.id)
+    if found == "asked":
+        return AskedAlready()
     return _refusal(limits, [_balance(row) for row in rows], wanted)
 
 
