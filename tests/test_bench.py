@@ -109,6 +109,13 @@ def test_contender_fails_when_it_did_less_or_something_else():
     assert check(late, 11, SHAPE) is late
 
 
+def test_what_is_billed_is_judged_against_the_limit():
+    goal = Goal(ours="ours", figure="billed", at_most=1.0)
+    for billed, verdict in ((0.9, Verdict.MET), (1.1, Verdict.MISSED)):
+        ours = attrs.evolve(run("ours"), billed=billed)
+        assert judge(goal, [Round(order=(), runs=(ours,))]).verdict is verdict
+
+
 def test_failed_contender_misses_its_goals():
     failed = Failed(contender="peer", reason="did 9 units of 10")
     result = measure(

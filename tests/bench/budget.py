@@ -1,18 +1,22 @@
 """What a paid call costs us beside the bare SDK and LiteLLM: CPU of the client, server elsewhere.
 
 The whole path is a question through a mailbox, its tokens counted, its worst case reserved in
-PostgreSQL, the call made through the SDK, its cost booked, and the answer given back; `path without
-ledger` is the same with a ledger that says yes. The prompt, of 20 postings, is written before.
-LiteLLM keeps no such ledger. `concurrent` does eight at a time.
+PostgreSQL, the call made through the SDK, its cost booked, and the answer given back. Tokens are
+counted with the vocabulary where `TIKTOKEN_CACHE_DIR` or LiteLLM has it, else by bytes. `path
+alone` is the same without counting, and with a ledger that says yes. The prompt, of 20 postings, is
+written before. LiteLLM keeps no such ledger.
+
+`proxy` makes eight calls at once; there the time of LiteLLM's proxy counts, and on our side that of
+PostgreSQL. `edge` makes 50 calls at once where the budget has room for three.
 """
 
-import asyncio
 import contextlib
 import json
-import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
+from fractions import Fraction
 from functools import partial
 
 import trio
@@ -27,6 +31,8 @@ LINES = [
 ]
 AT_ONCE = 8
 MOST_TOKENS = 1_400
+EDGE_CALLS = 50
+EDGE_NANOUSD = 4_000_000  # three calls at their worst
 
 
 def texts(number: int) -> tuple[str, str]:
@@ -76,50 +82,95 @@ def body(number: int) -> dict[str, object]:
     }
 
 
-def pay(meter: Meter, at_once: int = 1, *, with_ledger: bool = True) -> None:
+def pay(meter: Meter, at_once: int = 1) -> None:
     """Ask an actor for one paid call after the other, or for some at once."""
     from tests.bench import budget_path
 
-    open_book = budget_path.open_ledger if with_ledger else budget_path.open_yes
-    budget_path.pay(meter, open_book, at_once)
+    budget_path.pay(meter, budget_path.open_ledger, at_once)
 
 
-def call_sdk(meter: Meter, at_once: int = 1) -> None:
-    """Call the SDK as its manual says, on Trio, without retries."""
+def pay_alone(meter: Meter) -> None:
+    """Do so without counting and SQL."""
+    from tests.bench import budget_path
+
+    budget_path.pay(meter, budget_path.open_yes, counts=False)
+
+
+def pay_with_database(meter: Meter) -> None:
+    """Ask for some at once; the time of the database counts as ours."""
+    from tests.bench import budget_path
+
+    budget_path.pay(meter, partial(budget_path.open_ledger, meter), AT_ONCE)
+
+
+def pay_at_edge(meter: Meter) -> None:
+    """Ask for all at once, where the budget has room for a few."""
+    from tests.bench import budget_path
+
+    budget_path.pay_at_edge(meter)
+
+
+def call_sdk(meter: Meter) -> None:
+    """Call the SDK as its manual says, without retries."""
+    with answering() as url:
+        call_server(meter, url, "k", 1)
+
+
+def call_server(meter: Meter, url: str, key: str, at_once: int) -> None:
+    """Call a server through the bare SDK, on Trio."""
     import openai
 
-    async def call_all(base_url: str) -> None:
+    async def call_all() -> None:
         http = openai.DefaultAsyncHttpx2Client(trust_env=False)
         async with openai.AsyncOpenAI(
-            api_key="k", base_url=base_url, max_retries=0, http_client=http
+            api_key=key, base_url=url, max_retries=0, http_client=http
         ) as client:
             create = client.chat.completions.create
             await drive(meter, lambda number: create(**body(number)), at_once)  # type: ignore[call-overload]
 
-    with answering() as url:
-        trio.run(call_all, url)
+    trio.run(call_all)
 
 
-def call_litellm(meter: Meter, at_once: int = 1) -> None:
-    """Call LiteLLM's `acompletion` on asyncio."""
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no network
-    import litellm
+def call_litellm(meter: Meter) -> None:
+    """Call LiteLLM's `acompletion`."""
+    from tests.bench import budget_peers
 
-    litellm.suppress_debug_info = True
+    budget_peers.call_litellm(meter)
 
-    async def call_all(base_url: str) -> None:
-        units = meter.each()
 
-        async def work() -> None:
-            for number in units:
-                asked = body(number) | {"model": f"openai/{MODEL}"}
-                await litellm.acompletion(**asked, api_base=base_url, api_key="k", max_retries=0)
-                meter.add(2 * number + 1)
+def call_proxy(meter: Meter) -> None:
+    """Call LiteLLM's proxy, some at once."""
+    from tests.bench import budget_peers
 
-        await asyncio.gather(*(work() for _ in range(at_once)))
+    budget_peers.call_proxy(meter, AT_ONCE)
 
-    with answering() as url:
-        asyncio.run(call_all(url))
+
+def overspend_manager(meter: Meter) -> None:
+    """Overspend with LiteLLM's BudgetManager."""
+    from tests.bench import budget_peers
+
+    budget_peers.overspend_manager(meter)
+
+
+def overspend_router(meter: Meter) -> None:
+    """Overspend with LiteLLM's Router."""
+    from tests.bench import budget_peers
+
+    budget_peers.overspend_router(meter)
+
+
+def hold_calls(url: str, calls: int) -> None:
+    """Have the server answer so many calls after 200 ms each."""
+    step = [{"head_delay_s": 0.2, "times": calls}]
+    place = url.removesuffix("/v1")
+    with urllib.request.urlopen(f"{place}/_plan", json.dumps(step).encode(), timeout=10):
+        return
+
+
+def billed_part(url: str) -> float:
+    """Return what the server has billed, as a part of the limit."""
+    with urllib.request.urlopen(f"{url.removesuffix('/v1')}/_bill", timeout=10) as answer:
+        return float(Fraction(json.load(answer)["cost_nanousd"]) / EDGE_NANOUSD)
 
 
 SHAPES = (
@@ -128,18 +179,27 @@ SHAPES = (
         units=200,
         contenders=(
             Contender("whole path", pay),
-            Contender("path without ledger", partial(pay, with_ledger=False)),
+            Contender("path alone", pay_alone),
             Contender("bare SDK", call_sdk),
             Contender("LiteLLM", call_litellm, needs="litellm"),
         ),
     ),
     Shape(
-        name="concurrent",
+        name="proxy",
         units=200,
         contenders=(
             Contender("whole path", partial(pay, at_once=AT_ONCE)),
-            Contender("bare SDK", partial(call_sdk, at_once=AT_ONCE)),
-            Contender("LiteLLM", partial(call_litellm, at_once=AT_ONCE), needs="litellm"),
+            Contender("with database", pay_with_database),
+            Contender("LiteLLM proxy", call_proxy, needs="litellm"),
+        ),
+    ),
+    Shape(
+        name="edge",
+        units=EDGE_CALLS,
+        contenders=(
+            Contender("whole path", pay_at_edge),
+            Contender("BudgetManager", overspend_manager, needs="litellm"),
+            Contender("Router", overspend_router, needs="litellm"),
         ),
     ),
 )

@@ -5,6 +5,7 @@ costs each the same 0.4 us a unit, and counts the answers: whoever answered less
 failed, and is not fast.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -33,6 +34,7 @@ class Run:
         rss_end: Bytes after the last unit, the garbage collected.
         rss_peak: The most that the process ever held, in bytes.
         p50_us: The median of the intervals it timed, in microseconds of wall time; None: no such.
+        billed: What was billed, as a part of the limit; None: there was no limit.
         checks: How many answers came, and their sum.
     """
 
@@ -44,6 +46,7 @@ class Run:
     rss_end: int
     rss_peak: int
     p50_us: float | None
+    billed: float | None = None
     checks: tuple[int, int]
 
 
@@ -60,11 +63,15 @@ class Meter:
 
     Attributes:
         begun: Units that were begun, those of the warm-up included.
+        charged: Processes whose time counts as this one's, with all below them.
+        billed: What was billed, as a part of the limit.
     """
 
     def __init__(self, units: int) -> None:
         self.units = units
         self.begun = 0
+        self.charged: list[int] = []
+        self.billed: float | None = None
         self._marked = 0.0
         self.begin()
 
@@ -91,11 +98,11 @@ class Meter:
         self._laps: list[float] = []
         self._rss_base = _memory("smaps_rollup", "Rss")
         self._wall_before = time.perf_counter()
-        self._cpu_before = time.process_time()
+        self._cpu_before = self._cpu_now()
 
     def end(self) -> None:
         """Stop to measure, as the last unit is done."""
-        self._cpu = time.process_time() - self._cpu_before
+        self._cpu = self._cpu_now() - self._cpu_before
         self._wall = time.perf_counter() - self._wall_before
         gc.collect()
         self._rss_end = _memory("smaps_rollup", "Rss")
@@ -114,6 +121,9 @@ class Meter:
         """End the interval that was marked."""
         self._laps.append(time.perf_counter() - self._marked)
 
+    def _cpu_now(self) -> float:
+        return time.process_time() + sum(map(_cpu_of, self.charged))
+
     def run(self, contender: str) -> Run:
         """Return what was measured."""
         return Run(
@@ -125,6 +135,7 @@ class Meter:
             rss_end=self._rss_end,
             rss_peak=_memory("status", "VmHWM"),
             p50_us=median(self._laps) * 1e6 if self._laps else None,
+            billed=self.billed,
             checks=(self._answers, self._digest),
         )
 
@@ -181,6 +192,19 @@ def _memory(file: str, row: str) -> int:
     lines = (Path("/proc/self") / file).read_text(encoding="ascii").splitlines()
     [kilobytes] = [line.split()[1] for line in lines if line.startswith(f"{row}:")]
     return int(kilobytes) * 1024
+
+
+def _cpu_of(pid: int) -> float:
+    """Return the seconds that a process and all below it have used, as far as they are known."""
+    stats: dict[int, list[str]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            stats[int(path.parent.name)] = path.read_text().rpartition(")")[2].split()
+    found = [pid]
+    for parent in found:  # grows as it goes
+        found += [child for child, fields in stats.items() if int(fields[1]) == parent]
+    ticks = sum(int(field) for each in found for field in stats[each][11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _measure(contender: Contender, units: int) -> Run | Absent:

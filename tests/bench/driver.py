@@ -29,6 +29,8 @@ class Figure(enum.Enum):
     CPU = "cpu"
     P50 = "p50"
     MEMORY = "memory"
+    WALL = "wall"
+    BILLED = "billed"
 
     def of(self, run: Run) -> float:
         match self:
@@ -38,6 +40,10 @@ class Figure(enum.Enum):
                 return run.cpu_us / run.units
             case Figure.P50:
                 return math.nan if run.p50_us is None else run.p50_us
+            case Figure.WALL:
+                return run.units / run.wall_s
+            case Figure.BILLED:
+                return math.nan if run.billed is None else run.billed
             case Figure.MEMORY:
                 return (run.rss_end - run.rss_base) / run.units
 
@@ -98,8 +104,11 @@ class Round:
     order: tuple[str, ...]
     runs: tuple[Outcome, ...]
 
+    def finished(self) -> list[Run]:
+        return [run for run in self.runs if isinstance(run, Run)]
+
     def run_of(self, contender: str) -> Run | None:
-        found = [run for run in self.runs if isinstance(run, Run) and run.contender == contender]
+        found = [run for run in self.finished() if run.contender == contender]
         return found[0] if found else None
 
 
@@ -193,6 +202,12 @@ class Machine:
     peers: Path
     core: int
 
+    @property
+    def vocabulary(self) -> str:
+        """The folder in which LiteLLM brings the vocabulary that tokens are counted with."""
+        folders = self.peers.parent.parent.glob("lib/*/site-packages/litellm/*/tokenizers")
+        return next(map(str, folders), "")
+
     def launch(self, suite: str, shape: Shape, contender: Contender, units: int) -> Outcome:
         """Run one contender in its own process."""
         done = int(min(units, contender.most_units))
@@ -202,7 +217,7 @@ class Machine:
             process = subprocess.run(
                 [*command, str(done), str(self.core)],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONHASHSEED": "0"},
+                env={"TIKTOKEN_CACHE_DIR": self.vocabulary, **os.environ, "PYTHONHASHSEED": "0"},
                 capture_output=True,
                 text=True,
                 timeout=PATIENCE,
@@ -263,22 +278,28 @@ def exit_code(results: Sequence[Result], excused: frozenset[Verdict]) -> int:
 
 COLUMNS: tuple[tuple[str, Callable[[Run], float]], ...] = (
     ("CPU us", Figure.CPU.of),
-    ("wall 1/s", lambda run: run.units / run.wall_s),
+    ("wall 1/s", Figure.WALL.of),
     ("RSS MB", lambda run: run.rss_base / 1e6),
     ("peak MB", lambda run: run.rss_peak / 1e6),
     ("bytes", Figure.MEMORY.of),
     ("p50 us", Figure.P50.of),
+    ("billed", Figure.BILLED.of),
 )
 
 
 def lines(result: Result) -> Iterator[str]:
     """Yield the table of a shape: its contenders by the medians of their runs, and its goals."""
     yield f"\n{result.suite}.{result.shape}, rounds: {len(result.rounds)}"
-    yield f"  {'':16}" + "".join(f"{title:>11}" for title, _ in COLUMNS)
+    columns = [
+        (title, column)
+        for title, column in COLUMNS
+        if any(not math.isnan(column(run)) for turn in result.rounds for run in turn.finished())
+    ]
+    yield f"  {'':16}" + "".join(f"{title:>11}" for title, _ in columns)
     for name in sorted(result.rounds[0].order):
         runs = [run for turn in result.rounds if (run := turn.run_of(name)) is not None]
         if runs:
-            cells = (median(column(run) for run in runs) for _, column in COLUMNS)
+            cells = (median(column(run) for run in runs) for _, column in columns)
             yield f"  {name:16}" + "".join(f"{cell:11.1f}" for cell in cells)
     for outcome in (*result.outcomes(Absent), *result.outcomes(Failed)):
         yield f"  {outcome.contender:16} {type(outcome).__name__.upper()}: {outcome.reason}"
