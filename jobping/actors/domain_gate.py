@@ -335,16 +335,18 @@ class DomainGate:
         try:
             await self.save()
             self.lease.check()
+            began = self.clock.monotonic()  # what the store took is not the site's time
             answer = await _run_within(exchange, asked.request.url, EXCHANGE_WITHIN_S)
+            took_s = self.clock.monotonic() - began
             hints = _hints_of(answer, self.clock)
             if isinstance(answer, Redirected):
                 asked.check(answer)
                 result, outcome = answer, Neutral(Aside.IGNORED)
             else:
                 result = await read(answer)
-                outcome = self._judge(None, answer.status, began)
+                outcome = self._judge(None, answer.status, took_s)
         except (FetchError, MalformedPage) as error:
-            failed, outcome = error, self._judge(error, None, began)
+            failed, outcome = error, self._judge(error, None, self.clock.monotonic() - began)
             if asked.purpose is Purpose.ROBOTS and isinstance(error, Blocked):
                 outcome = Neutral(Aside.IGNORED)
             if isinstance(error, Throttled):
@@ -359,12 +361,12 @@ class DomainGate:
         return result
 
     def _judge(
-        self, error: FetchError | MalformedPage | None, status: int | None, began: Monotonic
+        self, error: FetchError | MalformedPage | None, status: int | None, duration_s: float
     ) -> Outcome:
         return outcome_of(
             error,
             status=status,
-            duration_s=self.clock.monotonic() - began,
+            duration_s=duration_s,
             utcnow=self.clock.utcnow(),
             succeeded_before=self._state.succeeded,
         )
@@ -398,7 +400,7 @@ class DomainGate:
             self.rng,
             hints=hints,
             attempt=attempt,
-            sent_at=sent_at,
+            sent_at=now if sent_at is None else sent_at,  # its attempt to connect came until now
         )
         self._keep(state, transitions)
         return bool(transitions)
