@@ -18,7 +18,7 @@ from typing import Any, Final
 import attrs
 import trio
 
-from jobping.errors import ConfigError, DaemonAway
+from jobping.errors import ConfigError, DaemonAway, DaemonSilent
 
 NAME: Final = "control.sock"
 LOCK_NAME: Final = "daemon.lock"
@@ -168,9 +168,10 @@ def ask_daemon(directories: tuple[Path, ...], request: Mapping[str, Any]) -> Map
     """Ask the daemon whose socket lies in the first of the directories that has a living one.
 
     Raises:
-        DaemonAway: Nobody answers, or not in time, or we must not ask.
+        DaemonAway: Nobody answers; `DaemonSilent`: or not in time, or we must not ask.
     """
     reasons: list[str] = []
+    failure = DaemonAway
     for directory in dict.fromkeys(directories):
         try:
             with _reached(directory) as path, socket.socket(socket.AF_UNIX) as client:
@@ -180,12 +181,17 @@ def ask_daemon(directories: tuple[Path, ...], request: Mapping[str, Any]) -> Map
                 return _read_answer(client)
         except (OSError, ValueError) as error:
             reasons.append(f"{directory / NAME}: {getattr(error, 'strerror', None) or error}")
-    raise DaemonAway("; ".join(reasons))
+            if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
+                failure = DaemonSilent
+    raise failure("; ".join(reasons))
 
 
 def _read_answer(client: socket.socket) -> Mapping[str, Any]:
     with client.makefile("rb") as stream:
-        answer = json.loads(stream.readline(ANSWER_BYTES))
+        line = stream.readline(ANSWER_BYTES)
+    if not line:
+        raise ValueError("it has too many connections")
+    answer = json.loads(line)
     if not isinstance(answer, dict):
         raise ValueError("no answer that we understand")
     return answer

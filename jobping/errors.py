@@ -12,7 +12,11 @@ class ConfigError(JobPingError):
 
 
 class DaemonAway(JobPingError):
-    """No daemon answers a command."""
+    """No daemon answers a command; there is none, where this is no `DaemonSilent`."""
+
+
+class DaemonSilent(DaemonAway):
+    """A daemon may be there, but it is too busy, too slow, or we must not ask it."""
 
 
 class OrderFailed(JobPingError):

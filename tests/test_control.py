@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from jobping.control import CONNECTIONS, NAME, REQUEST_BYTES, ask_daemon, own_state, serve_control
-from jobping.errors import ConfigError, DaemonAway
+from jobping.errors import ConfigError, DaemonAway, DaemonSilent
 
 NOBODY = 65534
 ECHO = {"ask": "echo"}
@@ -152,6 +153,19 @@ async def test_request_above_the_limit_is_told_the_limit(home: Path) -> None:
     async with serving(home) as path, await trio.open_unix_socket(path) as stream:
         await stream.send_all(b"x" * (REQUEST_BYTES + 1))
         assert await said(stream) == {"error": "more than 65536 bytes"}
+
+
+async def test_daemon_that_is_too_busy_is_not_called_absent(home: Path) -> None:
+    async with serving(home) as path, contextlib.AsyncExitStack() as others:
+        for _ in range(CONNECTIONS):
+            stream = await others.enter_async_context(await trio.open_unix_socket(path))
+            await stream.send_all(b"{")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        with pytest.raises(DaemonSilent):
+            await ask(home)
+    with pytest.raises(DaemonAway) as caught:
+        await ask(home)
+    assert not isinstance(caught.value, DaemonSilent)
 
 
 async def test_slow_writer_is_closed_at_the_deadline_and_disturbs_nobody(home: Path) -> None:

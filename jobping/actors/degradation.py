@@ -43,6 +43,7 @@ from jobping.store.leases import Leases
 from supervisors import (
     Abandon,
     ActorFunction,
+    AskTimeout,
     ChildExited,
     ChildSpec,
     Context,
@@ -321,13 +322,14 @@ class Degradation:
                 assert_never(delivery.message)
 
     async def _read(self) -> DomainsView:
-        """Ask every domain how it stands; one that restarts just now is left out."""
+        """Ask every domain how it stands; one that restarts just now gives no answer."""
         views: list[DomainView] = []
         async with trio.open_nursery() as nursery:
             for place in tuple(self._places.values()):
                 nursery.start_soon(_read_one, place, views)
         return DomainsView(
             views=tuple(sorted(views, key=lambda view: view.domain)),
+            silent=tuple(sorted(self._places.keys() - {view.domain for view in views})),
             elsewhere=tuple(sorted(self._sources.keys() - self._keeper.held.keys())),
         )
 
@@ -342,6 +344,11 @@ class Degradation:
             return OrderRefused(f"is no domain of a board; {hint}")
         try:
             return await place.mailbox.ref.ask(ObeyOrder(order.order), within=OBEY_WITHIN_S)
+        except AskTimeout:  # it may still obey: it had the order in hand
+            return OrderRefused(
+                "gives no answer: it restarts, or the database is slow; `jobping domains` shows"
+                " whether it has obeyed"
+            )
         except SupervisionError:
             return OrderRefused("restarts just now; try again")
 

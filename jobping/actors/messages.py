@@ -172,11 +172,13 @@ class DomainsView:
     """All domains that have boards.
 
     Attributes:
-        views: Those that this daemon polls, by domain; one that restarts just now is left out.
+        views: Those that this daemon polls, by domain.
+        silent: Of these, those that gave no answer in time: they restart, or the database is slow.
         elsewhere: Those whose lease another daemon holds.
     """
 
     views: tuple[DomainView, ...]
+    silent: tuple[Domain, ...] = ()
     elsewhere: tuple[Domain, ...] = ()
 
 

@@ -41,7 +41,11 @@ class Operator:
             view = await self.degradation.ask(ReadDomains(), within=READ_WITHIN_S)
         except SupervisionError:
             return AWAY
-        return {"domains": list(map(record_of, view.views)), "elsewhere": list(view.elsewhere)}
+        return {
+            "domains": list(map(record_of, view.views)),
+            "silent": list(view.silent),
+            "elsewhere": list(view.elsewhere),
+        }
 
     async def _order(self, order: OrderDomain) -> Mapping[str, Any]:
         try:

@@ -18,7 +18,7 @@ from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Tier
 from jobping.core.order import Order
-from jobping.errors import DaemonAway, OrderFailed
+from jobping.errors import DaemonAway, DaemonSilent, OrderFailed
 from jobping.settings import Settings, known_source
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def _order(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     try:
         _ask(settings, {"order": arguments.order, "domain": arguments.domain})
+    except DaemonSilent as error:
+        raise DaemonSilent(f"the daemon gives no answer ({error})") from error
     except DaemonAway as error:
         raise DaemonAway(
             f"no daemon runs on {settings.state_dir}; start one with `jobping run` ({error})"
@@ -108,20 +110,27 @@ def _order(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     try:
         answer = _ask(settings_of(arguments), {"ask": "domains"})
-    except DaemonAway:
-        print("jobping: no daemon runs; this is what the database holds", file=sys.stderr)
+    except DaemonAway as error:
+        is_there = isinstance(error, DaemonSilent)
+        said = f"the daemon gives no answer ({error})" if is_there else "no daemon runs"
+        print(f"jobping: {said}; this is what the database holds", file=sys.stderr)
         return with_stores(arguments, lambda stores: _list_stored(arguments, stores))
-    return _print(arguments, answer["domains"], answer["elsewhere"])
+    return _print(arguments, answer["domains"], answer["silent"], answer["elsewhere"])
 
 
 def _print(
-    arguments: argparse.Namespace, records: list[dict[str, Any]], elsewhere: list[str]
+    arguments: argparse.Namespace,
+    records: list[dict[str, Any]],
+    silent: Sequence[str] = (),
+    elsewhere: Sequence[str] = (),
 ) -> int:
     if arguments.json:
-        print_json({"domains": records, "elsewhere": elsewhere})
+        print_json({"domains": records, "silent": silent, "elsewhere": elsewhere})
         return 0
     now = Clock().utcnow()
     print_table(_COLUMNS, [_row(record, now) for record in records], empty="no domains")
+    if silent:
+        print(f"no answer, they restart or the database is slow: {', '.join(silent)}")
     if elsewhere:
         print(f"polled by another daemon: {', '.join(elsewhere)}")
     return 0
@@ -159,7 +168,7 @@ async def _list_stored(arguments: argparse.Namespace, stores: "Stores") -> int:
     known = {row.domain for row in rows}
     saved = [pair for pair in await stores.gates.all() if pair[0] in known]
     records = [record_of(_stored_view(settings, rows, *pair)) for pair in saved]
-    return _print(arguments, records, [])
+    return _print(arguments, records)
 
 
 def _stored_view(

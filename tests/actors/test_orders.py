@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from jobping.actors.degradation import Place
 from jobping.actors.messages import DomainView, ObeyOrder, OrderDomain, OrderRefused
 from jobping.actors.operator import Operator
 from jobping.core import breaker
@@ -18,7 +19,7 @@ from jobping.core.gate_state import GateState
 from jobping.core.ids import Monotonic
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.order import Order, ordered
-from supervisors import ChildSpec, Context, Mailbox
+from supervisors import ActorFunction, ChildSpec, Context, Mailbox
 from tests.actors.rig import FAST, Rig, eventually, greenhouse, open_tree
 from tests.actors.test_degradation import SITE, Stage, board, degrading
 from tests.actors.test_domain_gate import BRITTLE
@@ -204,6 +205,25 @@ async def test_unknown_request_is_refused(
     autojump_clock: MockClock, request_: dict[str, str]
 ) -> None:
     assert (await asked(request_))["error"] == "this daemon does not know that request"
+
+
+async def test_order_that_gets_no_answer_in_time_is_not_called_refused(
+    autojump_clock: MockClock,
+) -> None:
+    """The actor has it in hand and may obey: a slow database is no restart."""
+    stage = Stage(rows=[board(1, SITE)])
+
+    def make_actor(_place: Place) -> ActorFunction[object]:
+        async def slow(ctx: Context[object]) -> None:
+            ctx.started()
+            async for _ in ctx.inbox:
+                await trio.sleep(5.0)
+
+        return slow
+
+    async with degrading(stage.active_boards, make_actor) as (box, _):
+        answer = await Operator(box.ref).answer({"order": "hold", "domain": SITE})  # type: ignore[arg-type]
+    assert "`jobping domains` shows whether it has obeyed" in answer["error"]
 
 
 async def test_daemon_that_starts_just_now_says_so(autojump_clock: MockClock) -> None:
