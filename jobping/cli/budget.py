@@ -178,15 +178,15 @@ def _facts(
     settings: Settings, account: "Account", served: int, profiles: int
 ) -> list[tuple[str, str]]:
     lapsed = account.lapsed
-    facts = [("models", ", ".join(_chain(settings)) or "none: everything is ranked locally")]
-    if lapsed.calls:
-        facts.append(
-            (
-                "not known",
-                f"{lapsed.calls} calls without a bill count as {lapsed.tokens:,} tokens and"
-                f" {dollars(lapsed.nanousd)}; see `jobping budget reconcile --help`",
-            )
-        )
+    how = "; see `jobping budget reconcile --help`" if lapsed.calls else ""
+    facts = [
+        ("models", ", ".join(_chain(settings)) or f"none, as there is {_lacks(settings)}"),
+        (
+            "lapsed",
+            f"{lapsed.calls} calls without a bill, counted as {lapsed.tokens:,} tokens and"
+            f" {dollars(lapsed.nanousd)}{how}",
+        ),
+    ]
     needed = _for_all(settings, account, served, profiles)
     more = f"; all would need about {needed[0]:,} tokens, {dollars(needed[1])}" if needed else ""
     facts.append(("served today", f"{served} of {profiles} profiles{more}"))
@@ -199,6 +199,10 @@ def _facts(
 
 def _chain(settings: Settings) -> Sequence[str]:
     return _asked(settings) if settings.llm.is_on else ()
+
+
+def _lacks(settings: Settings) -> str:
+    return "no key: everything is ranked locally" if settings.llm.models else "none in [llm] models"
 
 
 def _typical(settings: Settings, account: "Account") -> Bound:

@@ -41,7 +41,7 @@ def test_budget_shows_each_limit_and_what_is_left(call: Call) -> None:
     day = r"^day tokens +100,000 +12,000 +5,000 +83,000 +[0-9,]+ +in "
     assert re.search(day, out, re.MULTILINE)
     assert re.search(r"^month cost +\$300.00 +\$0.0095 +\$0.004 +\$299.9865 ", out, re.MULTILINE)
-    assert "2 calls without a bill count as 10,000 tokens and $0.008" in out
+    assert "lapsed        2 calls without a bill, counted as 10,000 tokens and $0.008; see" in out
     assert re.search(r"^luna +3 +12,000 +\$0.0095$", out, re.MULTILINE)
     assert "served today  0 of 1 profiles; all would need about 8,000 tokens, $0.0063" in out
     assert "day tokens: about 20 more calls fit" in out
