@@ -72,6 +72,7 @@ class BudgetActor:
     _served: dict[ProfileId, int] = attrs.field(factory=dict, init=False)
     _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
     _is_stopping: bool = attrs.field(default=False, init=False)
+    _prices_said_on: dt.date | None = attrs.field(default=None, init=False)
 
     async def run(self, ctx: Context[BudgetMessage]) -> None:
         """Resolve what a predecessor left open, then rank until asked to stop."""
@@ -153,7 +154,7 @@ class BudgetActor:
         await self.rankings.forget()
         if self.models.chain:
             self._say_opened(opened.balances)
-            self._say_prices(self.clock.utcnow().date())
+        self._say_prices()
 
     def _say_opened(self, balances: tuple[Balance, ...]) -> None:
         limits = self.calls.ledger.limits
@@ -175,7 +176,12 @@ class BudgetActor:
             models=list(self.models.chain),
         )
 
-    def _say_prices(self, today: dt.date) -> None:
+    def _say_prices(self) -> None:
+        """Warn once a day of what will not hold for long."""
+        today = self.clock.utcnow().date()
+        if not self.models.chain or today == self._prices_said_on:
+            return
+        self._prices_said_on = today
         prices = self.calls.prices
         if today - prices.as_of > STALE_AFTER:
             self.emit("prices.aged", as_of=prices.as_of.isoformat())
@@ -185,7 +191,7 @@ class BudgetActor:
                 self.emit("model.retiring", model=model, shutdown=shutdown.isoformat())
 
     async def _tend(self) -> None:
-        """Write what is owed, and lapse what dead daemons have left open."""
+        """Write what is owed, lapse what dead daemons have left open, and warn of prices."""
         look_at = self.clock.monotonic() + LAPSE_EVERY_S
         while True:
             await trio.sleep(TEND_EVERY_S)
@@ -193,6 +199,7 @@ class BudgetActor:
             if self.clock.monotonic() >= look_at:
                 look_at = self.clock.monotonic() + LAPSE_EVERY_S
                 await self._lapse_abandoned()
+                self._say_prices()
 
     async def _pay_owed(self) -> None:
         try:

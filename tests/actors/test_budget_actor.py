@@ -669,3 +669,20 @@ async def test_start_says_what_is_left_and_which_limit_binds(
         assert (opened["tokens_left_day"], opened["binds"]) == (100_000, "day tokens")
         assert opened["calls_left"] == 17
         assert LOCAL not in opened["models"]  # type: ignore[operator]  # a list of names
+
+
+async def test_start_warns_of_old_prices_and_of_a_model_that_ends_soon(
+    database: Database, events: Events
+) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    soon = attrs.evolve(PRICES.prices["gpt-6-luna"], shutdown=today + dt.timedelta(days=59))
+    prices = attrs.evolve(
+        PRICES,
+        as_of=today - dt.timedelta(days=91),
+        prices={**PRICES.prices, soon.model: soon},
+    )
+    async with ranking(database, events, prices=prices) as rig:
+        assert rig.said("prices.aged") == [{"as_of": prices.as_of.isoformat()}]
+        assert rig.said("model.retiring") == [
+            {"model": soon.model, "shutdown": soon.shutdown and soon.shutdown.isoformat()}
+        ]
