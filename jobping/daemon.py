@@ -9,7 +9,7 @@ import platform
 import random
 import resource
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -36,6 +36,7 @@ from jobping.errors import ConfigError, StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher, FetchLimits, open_fetcher
 from jobping.logs import Log, is_journal, open_log
+from jobping.sdnotify import ServiceManager, explained_aborts
 from jobping.settings import (
     DemoOptions,
     LlmSettings,
@@ -60,6 +61,9 @@ __all__ = ["Outcome", "Stores", "demo", "open_dsn", "open_stores", "run"]
 UNAVAILABLE: Final = 69  # design/operations.md section 5, as `cli` exits for the same error
 CONFIG: Final = 78
 GRACE_PERIOD_S: Final = 45.0  # design/operations.md section 4
+WATCHDOG_S: Final = 60.0  # the unit's, where no systemd watches
+SIGNS: Final = 4  # of life, within that time
+PATIENCE: Final = 3  # an actor may take so many times as long: statements at their limit of 30 s
 FIRST_CYCLE_S: Final = 45.0  # so that a first digest is seen within a minute
 REPLACE_EXAMPLE: Final = 'jobping profile add NAME --words "..." --places "..."'
 ANY_AGE_DAYS: Final = 36_500
@@ -265,29 +269,6 @@ async def sync(settings: Settings, stores: Stores) -> None:
     await stores.profiles.sync(settings.profiles)
 
 
-@attrs.frozen(kw_only=True)
-class _Ready:
-    """Says that the tree is up; the notifier of `run_daemon`."""
-
-    say: Callable[[], None]
-
-    def ready(self) -> None:
-        """Say it."""
-        self.say()
-
-    def alive(self) -> None:
-        """Take no notice: nobody waits for a sign of life."""
-
-    def status(self, text: str) -> None:
-        """Take no notice: the log says it."""
-
-    def extend(self, seconds: float) -> None:
-        """Take no notice: nobody counts the start's time."""
-
-    def stopping(self) -> None:
-        """Take no notice: nobody waits for it."""
-
-
 @attrs.frozen
 class _Noted:
     """An `Emit` that also feeds the summary."""
@@ -321,12 +302,13 @@ class _Daemon:
             ConfigError: Start is impossible until the operator acts.
             StoreUnavailable: The given database did not answer.
         """
-        stream = sys.stderr if self.plan.json else sys.stdout
-        journal = is_journal(stream, self.settings.system.journal_stream)
+        stream, system = sys.stderr if self.plan.json else sys.stdout, self.settings.system
+        journal = is_journal(stream, system.journal_stream)
         began = self.clock.monotonic()
         with (
             open_log(self.settings.log, stream=stream, journal=journal) as log,
             own_state(_made(self.settings.state_dir)) as id,
+            explained_aborts(),
         ):
             self._say_started(log)
             async with (
@@ -342,8 +324,16 @@ class _Daemon:
             ):
                 root = build_tree(self._materials(log, fetcher, id))
                 nursery.start_soon(self._end_in_time, root)
-                ready = _Ready(say=partial(self._say_ready, log, began))
-                code = await run_daemon(root, grace_period=GRACE_PERIOD_S, notifier=ready)
+                code = await run_daemon(
+                    root,
+                    grace_period=GRACE_PERIOD_S,
+                    notifier=ServiceManager(
+                        address=system.notify_socket,
+                        watchdog_s=system.watchdog_s,
+                        on_ready=partial(self._say_ready, log, began),
+                    ),
+                    heartbeat=self._watchdog_s / SIGNS,
+                )
                 nursery.cancel_scope.cancel()
                 traffic = self._traffic(fetcher)
             bad = self.summary.failed + self.summary.crashes
@@ -383,7 +373,11 @@ class _Daemon:
             if why is not None and is_wanted and self.settings.source(source.name).enabled:
                 log.emit("source.left_off", source=source.name, why=why)
 
-    def _say_ready(self, log: Log, began: float) -> None:
+    @property
+    def _watchdog_s(self) -> float:
+        return self.settings.system.watchdog_s or WATCHDOG_S
+
+    def _say_ready(self, log: Log, began: float) -> str:
         boards, domains, profiles = self.counts
         log.emit(
             "daemon.became_ready",
@@ -392,6 +386,7 @@ class _Daemon:
             domains=domains,
             profiles=profiles,
         )
+        return f"{boards} boards at {domains} sites, for {profiles} profiles"
 
     async def _end_in_time(self, root: Supervisor) -> None:
         """Stop the tree when the kind of run says so."""
@@ -424,6 +419,7 @@ class _Daemon:
             daemon=id,
             control_dir=self.settings.system.runtime_dir or self.settings.state_dir,
             cycle_s=self.plan.cycle_s,
+            max_idle_s=self._watchdog_s * PATIENCE,
             on_cycle_end=self.cycle_ended.set,
             resident_bytes=resident_bytes,
             clock=self.clock,

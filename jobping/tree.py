@@ -153,6 +153,7 @@ class Materials:
         daemon: The id under which leases are held.
         control_dir: Where the control socket is made.
         cycle_s: Longest first cycle, in seconds.
+        max_idle_s: An actor that works as long without progress is ended and started again.
         on_cycle_end: Called when the first cycle has ended.
         resident_bytes: Reads the memory of this process.
         left: What the gates of ended actors knew.
@@ -168,6 +169,7 @@ class Materials:
     daemon: str
     control_dir: Path
     cycle_s: float
+    max_idle_s: float
     on_cycle_end: Callable[[], None]
     resident_bytes: Callable[[], int]
     clock: Clock
@@ -236,20 +238,26 @@ def build_tree(materials: Materials) -> Supervisor:
             id="digest",
             start=_fresh(partial(_digest, materials)),
             mailbox=boxes.digest,
+            max_idle=materials.max_idle_s,
             stop_timeout=DIGEST_STOP_S,
         ),
         ChildSpec(
-            id="matcher", start=_fresh(partial(_matcher, materials, boxes)), mailbox=boxes.matcher
+            id="matcher",
+            start=_fresh(partial(_matcher, materials, boxes)),
+            mailbox=boxes.matcher,
+            max_idle=materials.max_idle_s,
         ),
         ChildSpec(
             id="ingest",
             start=ingest(materials.stores.postings, boxes.matcher.ref),
             mailbox=boxes.ingest,
+            max_idle=materials.max_idle_s,
         ),
         ChildSpec(
             id="supply",
             start=_fresh(partial(_supply, materials, boxes, network)),
             mailbox=boxes.supply,
+            max_idle=materials.max_idle_s,
         ),
         ChildSpec(
             id="cycle",

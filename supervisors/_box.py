@@ -329,7 +329,12 @@ class Box:
     def leave(self, raise_cancel: RaiseCancelT) -> Abort:
         """Let the waiting task go: it is cancelled."""
         self._receiver = None
+        self.progressed_at = trio.current_time()
         return Abort.SUCCEEDED
+
+    def is_awaiting(self) -> bool:
+        """Tell whether the actor waits for a message: then it is not held up by anything else."""
+        return self._receiver is not None
 
     def is_over(self) -> bool:
         """Tell whether the actor shall take no more messages."""

@@ -39,7 +39,7 @@ class Notifier(Protocol):
         ...
 
     def extend(self, seconds: float) -> None:
-        """Ask for that many seconds more until readiness."""
+        """Ask for that many seconds more until readiness; called again while it starts."""
         ...
 
     def stopping(self) -> None:
@@ -120,6 +120,8 @@ class _Daemon:
             due += lag + self._heartbeat
             if self._is_ready:
                 self._look(lag)
+            else:  # each child has a time of its own to start in
+                self._notifier.extend(_START_EXTENSION + self._heartbeat)
 
     def _look(self, lag: float) -> None:
         health = self._root.health(loop_lag=lag)

@@ -88,7 +88,8 @@ class Slot:
         """Return the moment until which its incarnation may go without progress."""
         if self.incarnation is None or max_idle is None:
             return math.inf
-        return max(self.box.progressed_at + max_idle, self.incarnation.busy_until)
+        since = trio.current_time() if self.box.is_awaiting() else self.box.progressed_at
+        return max(since + max_idle, self.incarnation.busy_until)
 
 
 class Runner:

@@ -74,6 +74,7 @@ async def open_whole_tree(
         daemon="test",
         control_dir=home,
         cycle_s=1e9,
+        max_idle_s=180.0,
         on_cycle_end=lambda: None,
         resident_bytes=lambda: 0,
         clock=clock,

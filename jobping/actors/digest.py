@@ -6,7 +6,7 @@ can be looked up; it is finished or marked, never sent a second time.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import trio
@@ -55,11 +55,13 @@ class DigestActor:
     emit: Emit
     pending_within_s: float
     expects_model: bool = False
+    _beat: Callable[[], None] = attrs.field(init=False)
     _first_allowed: bool = attrs.field(default=False, init=False)
     _skipped: dict[ProfileId, str] = attrs.field(factory=dict, init=False)
 
     async def run(self, ctx: Context[DigestMessage]) -> None:
         """Resolve what a crash left, then send what is due until asked to stop."""
+        self._beat = ctx.beat
         await self._resolve()
         ctx.started()
         while True:
@@ -89,6 +91,7 @@ class DigestActor:
         if not self.deliveries:
             return sent
         for stored in await self.profiles.all():
+            self._beat()
             last = await self.digests.last(stored.id)
             period = due_period(
                 self.rules,
@@ -192,6 +195,7 @@ class DigestActor:
     async def _resolve(self) -> None:
         """Finish what a crash left claimed: send it if it surely did not go out, else mark it."""
         for claimed in await self.digests.unfinished():
+            self._beat()
             answers = [await way.was_sent(claimed.message_id) for way in self.deliveries]
             surely_not_sent = False in answers and True not in answers
             if surely_not_sent and claimed.items:

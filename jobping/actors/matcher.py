@@ -69,23 +69,23 @@ class Matcher:
 
     async def _match(self, ctx: Context[MatcherMessage]) -> int:
         """Match all that waits; return how many matches were found."""
-        found = await self._search_for_new_profiles(ctx.stop_requested)
-        found += await self._match_pending(ctx.stop_requested)
+        found = await self._search_for_new_profiles(ctx)
+        found += await self._match_pending(ctx)
         if self.model_pass is not None and self._is_cycle_over:  # before it, more is to come
             await self.model_pass.run(ctx.stop_requested)
         if found:
             self.digest.tell(MatchesRecorded())
         return found
 
-    async def _search_for_new_profiles(self, stop_requested: trio.Event) -> int:
+    async def _search_for_new_profiles(self, ctx: Context[MatcherMessage]) -> int:
         """Match recent news for profiles that are new or edited; a stop leaves it for later."""
         found = 0
         for stored in await self.profiles.unsearched():
             recent = await self.postings.newest_news(
                 limit=SEARCH_LIMIT, within_s=self.search_within_s
             )
-            matches = await self._rank((stored,), recent, stop_requested)
-            if stop_requested.is_set():
+            matches = await self._rank((stored,), recent, ctx)
+            if ctx.stop_requested.is_set():
                 break
             await self.matches.record_search(stored.id, stored.version, matches)
             self.emit(
@@ -98,17 +98,17 @@ class Matcher:
             found += len(matches)
         return found
 
-    async def _match_pending(self, stop_requested: trio.Event) -> int:
+    async def _match_pending(self, ctx: Context[MatcherMessage]) -> int:
         """Match what waits, batch by batch; a stop waits for one batch at most."""
         found = 0
         profiles = await self.profiles.all()
-        while not stop_requested.is_set():
+        while not ctx.stop_requested.is_set():
             claimed = await self.matches.claim(by=self.name, limit=BATCH, for_s=CLAIM_FOR_S)
             if not claimed:
                 break
             began = self.clock.monotonic()
-            matches = await self._rank(profiles, claimed, stop_requested)
-            if stop_requested.is_set():
+            matches = await self._rank(profiles, claimed, ctx)
+            if ctx.stop_requested.is_set():
                 break  # our claims are ours again after the next start
             done = [(posting.id, posting.version) for posting in claimed]
             await self.matches.record(matches, done=done)
@@ -126,14 +126,15 @@ class Matcher:
         self,
         profiles: Sequence[StoredProfile],
         postings: Sequence[StoredPosting],
-        stop_requested: trio.Event,
+        ctx: Context[MatcherMessage],
     ) -> list[Match]:
         """Rank in slices, so that other tasks run in between; a stop ends it early."""
         now = self.clock.utcnow()
         matches: list[Match] = []
         for start in range(0, len(postings), SLICE):
-            if stop_requested.is_set():
+            if ctx.stop_requested.is_set():
                 break
             matches += match_all(profiles, postings[start : start + SLICE], now)
+            ctx.beat()
             await trio.lowlevel.checkpoint()
         return matches

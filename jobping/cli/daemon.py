@@ -1,6 +1,7 @@
 """`jobping run` and `jobping demo`."""
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from jobping.cli.parser import (
 from jobping.cli.summary import print_record, print_summary
 from jobping.errors import ConfigError
 from jobping.logs import LogConfig, is_journal, open_log
+from jobping.sdnotify import notify
 from jobping.settings import (
     DemoOptions,
     RunOptions,
     Settings,
-    journal_stream,
     load,
     load_demo,
+    read_system,
 )
 
 _RUN_MINUTES = RunOptions().minutes
@@ -128,11 +130,15 @@ def _run(arguments: argparse.Namespace) -> int:
     options = RunOptions(
         once=arguments.once, minutes=arguments.minutes or _RUN_MINUTES, json=arguments.json
     )
-    settings = _load(arguments)
-    # here: it imports every part of the daemon, which the other commands do without
-    from jobping import daemon
+    try:
+        settings = _load(arguments)
+        # here: it imports every part of the daemon, which the other commands do without
+        from jobping import daemon
 
-    outcome = daemon.run(settings, options)
+        outcome = daemon.run(settings, options)
+    except ConfigError as error:
+        notify(read_system().notify_socket, f"ERRNO={errno.EINVAL}", f"STATUS={error}")
+        raise
     if options.json:
         print_record(outcome)
     elif options.once:
@@ -147,7 +153,7 @@ def _load(arguments: argparse.Namespace) -> Settings:
     except ConfigError as error:
         stream = sys.stderr if arguments.json else sys.stdout
         if not stream.isatty():
-            journal = is_journal(stream, journal_stream())
+            journal = is_journal(stream, read_system().journal_stream)
             with open_log(LogConfig(), stream=stream, journal=journal) as log:
                 log.emit("config.rejected", errors=str(error).splitlines())
         raise

@@ -62,11 +62,11 @@ __all__ = [
     "ValueOrigin",
     "check_board",
     "environment_for_child",
-    "journal_stream",
     "known_source",
     "load",
     "load_demo",
     "parse_profile",
+    "read_system",
 ]
 
 
@@ -172,9 +172,9 @@ def load_demo(
     )
 
 
-def journal_stream() -> str | None:
-    """Return systemd's `device:inode` of the journal, for when no settings could be read."""
-    return _system(_surroundings(None, None)).journal_stream
+def read_system() -> SystemSettings:
+    """Return what systemd told this process, for when no settings could be read."""
+    return _system(_surroundings(None, None))
 
 
 def environment_for_child(extra: Mapping[str, str]) -> dict[str, str]:
@@ -324,5 +324,14 @@ def _system(around: Surroundings) -> SystemSettings:
     return SystemSettings(
         runtime_dir=around.path("RUNTIME_DIRECTORY"),
         notify_socket=around.environ.get("NOTIFY_SOCKET") or None,
+        watchdog_s=_watchdog_s(around.environ),
         journal_stream=around.environ.get("JOURNAL_STREAM") or None,
     )
+
+
+def _watchdog_s(environ: Mapping[str, str]) -> float | None:
+    """Return the watchdog's time, where it is this process that systemd watches."""
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    text = environ.get("WATCHDOG_USEC", "")
+    return int(text) / 1e6 if text.isascii() and text.isdigit() and int(text) else None

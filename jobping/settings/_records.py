@@ -226,11 +226,13 @@ class SystemSettings:
     Attributes:
         runtime_dir: For sockets.
         notify_socket: Where readiness is told.
+        watchdog_s: A process that gives no sign of life for so long is ended.
         journal_stream: `device:inode` of the journal's stream.
     """
 
     runtime_dir: Path | None = None
     notify_socket: str | None = None
+    watchdog_s: float | None = None
     journal_stream: str | None = None
 
 

@@ -189,6 +189,31 @@ async def test_health_names_whoever_waits_for_a_restart_or_ended_badly(
         await root.stop()
 
 
+async def test_waiting_for_messages_is_no_stall_and_work_after_it_has_its_whole_time(
+    autojump_clock: MockClock,
+) -> None:
+    async def worker(ctx: Context[float]) -> None:
+        ctx.started()
+        while True:
+            with trio.move_on_after(100.0):
+                if await anext(ctx.inbox, None) is None:
+                    return
+            await trio.sleep(9.0)
+            ctx.beat()
+            await trio.sleep(20.0 if trio.current_time() > 200.0 else 0.0)
+
+    log = EventLog()
+    child = ChildSpec(id="w", start=worker, max_idle=10.0, stop_timeout=2.0)
+    root = Supervisor(SupervisorSpec(children=(child,), backoff=NOW), hook=log)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        await trio.sleep(227.0)
+        assert log.of(ChildExited) == []
+        await trio.sleep(2.0)
+        assert [exited.exit.kind for exited in log.of(ChildExited)] == [ExitKind.KILLED]
+        await root.stop()
+
+
 async def test_child_that_is_not_watched_may_be_idle_for_ever(autojump_clock: MockClock) -> None:
     idle = ScriptedActor()
     log = EventLog()
@@ -284,4 +309,5 @@ async def test_notifier_hears_of_no_life_before_readiness_nor_from_a_late_loop(
         await settle()
         nursery.cancel_scope.cancel()
     # the look that was due at 18 came at 23: the loop had hung for longer than a heartbeat
-    assert notes.said == ["10 extend", "10 ready", "14 alive", "27 alive"]
+    starting = ["4 extend", "10 extend", "10 extend", "10 ready"]
+    assert notes.said == [*starting, "14 alive", "27 alive"]
