@@ -9,12 +9,13 @@ import platform
 import random
 import resource
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals
 from typing import Final
 
 import attrs
@@ -35,7 +36,9 @@ from jobping.early import EarlySignals, deliver_signals, keep_signals
 from jobping.errors import ConfigError, StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher, FetchLimits, open_fetcher
+from jobping.inspection import Debugging, say_tree
 from jobping.logs import Log, is_journal, open_log
+from jobping.reload import Reloader
 from jobping.sdnotify import ServiceManager, explained_aborts
 from jobping.settings import (
     DemoOptions,
@@ -105,6 +108,7 @@ class _Plan:
         json: stdout belongs to the summary.
         pace: What a person should know about the pace.
         early: What kept signals until the daemon receives them.
+        read: Reads the settings anew; None: they hold for the whole run.
     """
 
     once: bool
@@ -114,17 +118,27 @@ class _Plan:
     json: bool = False
     pace: str | None = None
     early: EarlySignals | None = None
+    read: Callable[[], Settings] | None = None
 
 
-def run(settings: Settings, options: RunOptions) -> Outcome:
+def run(settings: Settings, options: RunOptions, read: Callable[[], Settings]) -> Outcome:
     """Run the daemon until a signal, or once.
+
+    Args:
+        read: Reads the settings anew, at SIGHUP.
 
     Raises:
         ConfigError: The operator must act.
         StoreUnavailable: The given database did not answer at the start.
     """
     cycle_s = options.minutes * 60 if options.once else FIRST_CYCLE_S
-    plan = _Plan(once=options.once, cycle_s=cycle_s, shows_digests=options.once, json=options.json)
+    plan = _Plan(
+        once=options.once,
+        cycle_s=cycle_s,
+        shows_digests=options.once,
+        json=options.json,
+        read=None if options.once else read,
+    )
     return trio.run(_run_settings, settings, attrs.evolve(plan, early=keep_signals()))
 
 
@@ -293,7 +307,9 @@ class _Daemon:
     summary: Summary = attrs.field(factory=Summary)
     failure: ConfigError | StoreUnavailable | None = None
     cycle_ended: trio.Event = attrs.field(factory=trio.Event)
+    is_ready: trio.Event = attrs.field(factory=trio.Event)
     counts: tuple[int, int, int] = (0, 0, 0)
+    materials: Materials | None = None
 
     async def run(self) -> Outcome:
         """Run until a signal, the cycle's end, or the end of the time.
@@ -322,16 +338,21 @@ class _Daemon:
                 ) as fetcher,
                 trio.open_nursery() as nursery,
             ):
-                root = build_tree(self._materials(log, fetcher, id))
+                service = ServiceManager(
+                    address=system.notify_socket,
+                    watchdog_s=system.watchdog_s,
+                    on_ready=partial(self._say_ready, log, began),
+                )
+                reloader = self._reloader(log, service)
+                root = build_tree(self._materials(log, fetcher, id, reloader))
                 nursery.start_soon(self._end_in_time, root)
+                stops, on_signal = self._signals(log, root, reloader, nursery)
                 code = await run_daemon(
                     root,
                     grace_period=GRACE_PERIOD_S,
-                    notifier=ServiceManager(
-                        address=system.notify_socket,
-                        watchdog_s=system.watchdog_s,
-                        on_ready=partial(self._say_ready, log, began),
-                    ),
+                    signals=stops,
+                    notifier=service,
+                    on_signal=on_signal,
                     heartbeat=self._watchdog_s / SIGNS,
                 )
                 nursery.cancel_scope.cancel()
@@ -386,6 +407,7 @@ class _Daemon:
             domains=domains,
             profiles=profiles,
         )
+        self.is_ready.set()
         return f"{boards} boards at {domains} sites, for {profiles} profiles"
 
     async def _end_in_time(self, root: Supervisor) -> None:
@@ -406,9 +428,54 @@ class _Daemon:
             database_connections=pool.opened,
         )
 
-    def _materials(self, log: Log, fetcher: Fetcher, id: str) -> Materials:
+    def _reloader(self, log: Log, service: ServiceManager) -> Reloader:
+        return Reloader(
+            read=self.plan.read,
+            settings=self.settings,
+            use=self._use,
+            sync=self._sync,
+            service=service,
+            clock=self.clock,
+            emit=log.emit,
+        )
+
+    def _signals(
+        self, log: Log, root: Supervisor, reloader: Reloader, nursery: trio.Nursery
+    ) -> tuple[tuple[Signals, ...], dict[Signals, Callable[[], None]]]:
+        """Return the signals that stop the daemon, and what others lead to.
+
+        A terminal that is closed sends SIGHUP, too; then it is one that stops.
+        """
+        others: dict[Signals, Callable[[], None]] = {
+            SIGUSR1: partial(say_tree, root, log.emit),
+            SIGUSR2: Debugging(log=log, nursery=nursery).toggle,
+        }
+        if self.plan.read is None or sys.stdin.isatty():
+            return (SIGTERM, SIGINT, SIGHUP), others
+        nursery.start_soon(self._reload_once_ready, reloader, root)
+        return (SIGTERM, SIGINT), {**others, SIGHUP: reloader.note}
+
+    async def _reload_once_ready(self, reloader: Reloader, root: Supervisor) -> None:
+        await self.is_ready.wait()
+        await reloader.serve(root)
+
+    def _use(self, settings: Settings) -> None:
+        """Let every actor that starts from now on take these settings."""
+        self.settings = settings
+        if self.materials is not None:
+            self.materials.settings = settings
+            self.materials.sources = sources_of(settings)
+            self.materials.deliveries = self._deliveries()
+
+    async def _sync(self) -> tuple[int, int, int]:
         stores = Stores.of(self.database)
-        return Materials(
+        await sync(self.settings, stores)
+        boards, profiles = await stores.boards.enabled(), await stores.profiles.all()
+        return len(boards), len({row.domain for row in boards}), len(profiles)
+
+    def _materials(self, log: Log, fetcher: Fetcher, id: str, reloader: Reloader) -> Materials:
+        stores = Stores.of(self.database)
+        self.materials = Materials(
             settings=self.settings,
             stores=stores,
             database=self.database,
@@ -425,7 +492,10 @@ class _Daemon:
             clock=self.clock,
             emit_as=partial(self._emit_as, log),
             rng=random.Random(),  # noqa: S311  jitter is no secret
+            generation=lambda: reloader.generation,
+            reload=reloader.ask,
         )
+        return self.materials
 
     async def _serve_store(self, emit: Emit, stores: Stores, ctx: Context[object]) -> None:
         """Be the store child: PostgreSQL up, migrated and in step with the configuration."""
@@ -450,10 +520,8 @@ class _Daemon:
 
     async def _take_over(self, emit: Emit, stores: Stores) -> None:
         """Bring boards and profiles in step with the configuration, and count them."""
-        await sync(self.settings, stores)
-        boards, profiles = await stores.boards.enabled(), await stores.profiles.all()
-        self.counts = len(boards), len({row.domain for row in boards}), len(profiles)
-        if all(stored.origin is Origin.DEFAULT for stored in profiles):
+        self.counts = await self._sync()
+        if all(stored.origin is Origin.DEFAULT for stored in await stores.profiles.all()):
             emit("profile.example_used", profile="example", command=REPLACE_EXAMPLE)
         self.failure = None
 

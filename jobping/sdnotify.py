@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -66,8 +67,12 @@ class ServiceManager:
         self._tell(f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}", _status("starting"))
 
     def reloading(self) -> None:
-        """Say that the configuration is read anew; `ready` ends it."""
+        """Say that the configuration is read anew; `reloaded` ends it."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+
+    def reloaded(self, text: str) -> None:
+        """Say what came of it, and that the daemon serves as before or anew."""
+        self._tell("READY=1", _status(text))
 
     def stopping(self) -> None:
         """Say that the stop has begun."""
@@ -87,13 +92,15 @@ class ServiceManager:
 
 @contextlib.contextmanager
 def explained_aborts() -> Iterator[None]:
-    """Let the process write where all threads are when it is aborted, as the watchdog does."""
+    """Let the process write where all threads are at SIGABRT, by the watchdog, and at SIGQUIT."""
     was_enabled = faulthandler.is_enabled()
     faulthandler.enable()
+    faulthandler.register(signal.SIGQUIT)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
+        faulthandler.unregister(signal.SIGQUIT)
         if not was_enabled:
             faulthandler.disable()
 

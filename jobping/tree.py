@@ -37,7 +37,7 @@ from jobping.actors.messages import (
 from jobping.actors.model_pass import ModelPass
 from jobping.actors.network_gate import NetworkGate
 from jobping.actors.observer import observer
-from jobping.actors.operator import Operator
+from jobping.actors.operator import Generation, Operator
 from jobping.actors.paid_call import PaidCalls
 from jobping.actors.scraper import Parts, Scraper
 from jobping.actors.shared_pace import SharedPace, SharedPaces
@@ -142,9 +142,9 @@ class EmitAs(Protocol):
         """Return an Emit that names the actor in every line."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Materials:
-    """What the tree is built from.
+    """What the tree is built from; each actor takes at its start what then is there.
 
     Attributes:
         serve_store: The store child: opens the database, says it started, closes it.
@@ -157,6 +157,8 @@ class Materials:
         on_cycle_end: Called when the first cycle has ended.
         resident_bytes: Reads the memory of this process.
         left: What the gates of ended actors knew.
+        generation: Which configuration holds.
+        reload: Asks for the configuration to be read anew, as `Operator` has it.
     """
 
     settings: Settings
@@ -175,6 +177,8 @@ class Materials:
     clock: Clock
     emit_as: EmitAs
     rng: random.Random
+    generation: Callable[[], Generation]
+    reload: Callable[[], int | None]
     suspects: Suspects = attrs.Factory(Suspects)
     reserve: Reserve = attrs.Factory(Reserve)
     left: dict[Domain, GateState] = attrs.Factory(dict)
@@ -219,7 +223,6 @@ def _fresh(make: Callable[[], _Actor[M]]) -> ActorFunction[M]:
 def build_tree(materials: Materials) -> Supervisor:
     """Return the root supervisor, not started."""
     boxes = _Mailboxes()
-    shared = _shared_paces(materials)
     network = NetworkGate(clock=materials.clock, emit=materials.emit_as("network"))
     children: tuple[AnyChildSpec, ...] = (
         ChildSpec[object](
@@ -266,7 +269,7 @@ def build_tree(materials: Materials) -> Supervisor:
         ),
         ChildSpec(
             id="degradation",
-            start=_fresh(partial(_degradation, materials, boxes, shared, network)),
+            start=_fresh(partial(_degradation, materials, boxes, network)),
             mailbox=boxes.degradation,
             start_timeout=math.inf,  # its domains start one by one, each within its own time
             stop_timeout=DEGRADATION_STOP_S,
@@ -275,7 +278,13 @@ def build_tree(materials: Materials) -> Supervisor:
         ChildSpec[object](
             id="control",
             start=startable(
-                serve_control, materials.control_dir, Operator(boxes.degradation.ref).answer
+                serve_control,
+                materials.control_dir,
+                Operator(
+                    degradation=boxes.degradation.ref,
+                    generation=materials.generation,
+                    reload=materials.reload,
+                ).answer,
             ),
         ),
     )
@@ -427,9 +436,7 @@ def _shared_paces(materials: Materials) -> SharedPaces:
     )
 
 
-def _degradation(
-    materials: Materials, boxes: _Mailboxes, shared: SharedPaces, network: NetworkGate
-) -> Degradation:
+def _degradation(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Degradation:
     return Degradation(
         rules=materials.settings.ladder,
         active_boards=partial(_active_boards, materials),
@@ -441,7 +448,7 @@ def _degradation(
         network=network,
         clock=materials.clock,
         emit=materials.emit_as("degradation"),
-        make_actor=_domain_actors(materials, boxes, shared, network),
+        make_actor=_domain_actors(materials, boxes, network),
         hook=observer(materials.emit_as("degradation")),
         individual=frozenset(
             name for name, source in materials.sources.items() if source.has_individual
@@ -492,10 +499,9 @@ def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
     )
 
 
-def _domain_actors(
-    materials: Materials, boxes: _Mailboxes, shared: SharedPaces, network: NetworkGate
-) -> MakeActor:
+def _domain_actors(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> MakeActor:
     """Return what makes the actors of domains; what these have in common is made once."""
+    shared = _shared_paces(materials)
     settings, sources = materials.settings, materials.sources
     paces = {name: settings.source(name).pace_of(source) for name, source in sources.items()}
     parts = Parts(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 
+from jobping.actors.operator import Generation
 from jobping.clock import Clock
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
@@ -75,6 +76,8 @@ async def open_whole_tree(
         control_dir=home,
         cycle_s=1e9,
         max_idle_s=180.0,
+        generation=Generation,
+        reload=lambda: None,
         on_cycle_end=lambda: None,
         resident_bytes=lambda: 0,
         clock=clock,

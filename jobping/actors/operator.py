@@ -1,6 +1,6 @@
 """What the control socket is asked, as questions to degradation; the answers as JSON values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -20,17 +20,44 @@ ORDER_WITHIN_S: Final = 2.0
 AWAY: Final = {"error": "the daemon starts or stops just now; try again"}
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
+class Generation:
+    """Which configuration holds.
+
+    Attributes:
+        number: 1 since the start, one more with each that was read anew.
+        tries: How often that was tried.
+        refused: Why the last try changed nothing; None: it did.
+    """
+
+    number: int = 1
+    tries: int = 0
+    refused: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Operator:
-    """Speaks for the one at the other end of the socket."""
+    """Speaks for the one at the other end of the socket.
+
+    Attributes:
+        reload: Asks for the configuration to be read anew; returns how many will have been tried
+            when it has, None: this daemon has none.
+    """
 
     degradation: Ref[DegradationMessage]
+    generation: Callable[[], Generation]
+    reload: Callable[[], int | None]
 
     async def answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Answer one request: `{"ask": "domains"}`, or an order with its domain."""
+        """Answer one request: an `ask`, or an `order`, some with a domain."""
         match request:
             case {"ask": "domains"}:
                 return await self._read()
+            case {"ask": "generation"}:
+                return attrs.asdict(self.generation())
+            case {"order": "reload"}:
+                tries = self.reload()
+                return {"error": "it has no configuration"} if tries is None else {"tries": tries}
             case {"order": str(word), "domain": str(domain)} if word in set(Order):
                 return await self._order(OrderDomain(domain=domain, order=Order(word)))
             case _:

@@ -1,10 +1,13 @@
-"""`jobping run` and `jobping demo`."""
+"""`jobping run`, `jobping demo` and `jobping reload`."""
 
 import argparse
 import errno
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
+from jobping.cli.domains import order
 from jobping.cli.parser import (
     Commands,
     Parser,
@@ -13,9 +16,11 @@ from jobping.cli.parser import (
     add_state_options,
     minutes,
     overrides,
+    positive,
 )
 from jobping.cli.summary import print_record, print_summary
-from jobping.errors import ConfigError
+from jobping.clock import monotonic_ns
+from jobping.errors import ConfigError, OrderFailed
 from jobping.logs import LogConfig, is_journal, open_log
 from jobping.sdnotify import notify
 from jobping.settings import (
@@ -27,6 +32,8 @@ from jobping.settings import (
     read_system,
 )
 
+_WAIT_S = 60
+_LOOK_EVERY_S = 0.1
 _RUN_MINUTES = RunOptions().minutes
 _DEMO_MINUTES = DemoOptions().minutes
 
@@ -35,6 +42,45 @@ def add(commands: Commands) -> None:
     """Add the commands."""
     _add_run(commands)
     _add_demo(commands)
+    _add_reload(commands)
+
+
+def _add_reload(commands: Commands) -> None:
+    parser = commands.add(
+        "reload",
+        "let the daemon read its configuration anew, all of it or nothing",
+        group="run",
+        usage="[--wait S]",
+        details="A configuration with a mistake is refused here; one that cannot be put into force"
+        " changes nothing. What the daemon is built on (state directory, database, log, networks)"
+        " needs a restart.",
+        examples=["jobping reload", "jobping reload --state-dir /var/lib/jobping"],
+    )
+    parser.add_argument(
+        "--wait",
+        type=positive,
+        default=_WAIT_S,
+        metavar="S",
+        help=f"longest time for it in seconds (default {_WAIT_S}); work in hand is finished first",
+    )
+    add_config_options(parser)
+    parser.set_defaults(command=_reload)
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    settings = load(overrides(arguments))
+    tries = order(settings, {"order": "reload"})["tries"]
+    deadline = monotonic_ns() + arguments.wait * 10**9
+    while (answer := order(settings, {"ask": "generation"}))["tries"] < tries:
+        if monotonic_ns() > deadline:
+            raise OrderFailed(
+                f"not done within {arguments.wait} s; the log says what becomes of it"
+            )
+        time.sleep(_LOOK_EVERY_S)
+    if answer["refused"]:
+        raise OrderFailed(f"nothing changed: {answer['refused']}")
+    print(f"reloaded; configuration number {answer['number']} holds")
+    return 0
 
 
 def _add_run(commands: Commands) -> None:
@@ -135,7 +181,7 @@ def _run(arguments: argparse.Namespace) -> int:
         # here: it imports every part of the daemon, which the other commands do without
         from jobping import daemon
 
-        outcome = daemon.run(settings, options)
+        outcome = daemon.run(settings, options, partial(load, overrides(arguments)))
     except ConfigError as error:
         notify(read_system().notify_socket, f"ERRNO={errno.EINVAL}", f"STATUS={error}")
         raise

@@ -86,30 +86,46 @@ def places(settings: Settings) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _ask(settings: Settings, request: Mapping[str, Any]) -> Mapping[str, Any]:
+def ask(settings: Settings, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ask the daemon that runs on the state directory.
+
+    Raises:
+        DaemonAway: There is none.
+        OrderFailed: It refuses.
+    """
     answer = ask_daemon(places(settings), request)
     if "error" in answer:
         raise OrderFailed(str(answer["error"]))
     return answer
 
 
-def _order(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+def order(settings: Settings, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the daemon an order, which makes no sense without one.
+
+    Raises:
+        DaemonAway: There is none.
+        OrderFailed: It refuses.
+    """
     try:
-        _ask(settings, {"order": arguments.order, "domain": arguments.domain})
+        return ask(settings, request)
     except DaemonSilent as error:
         raise DaemonSilent(f"the daemon gives no answer ({error})") from error
     except DaemonAway as error:
         raise DaemonAway(
             f"no daemon runs on {settings.state_dir}; start one with `jobping run` ({error})"
         ) from error
+
+
+def _order(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    order(settings, {"order": arguments.order, "domain": arguments.domain})
     print(f"{arguments.domain}: {_DONE[Order(arguments.order)]}")
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
     try:
-        answer = _ask(settings_of(arguments), {"ask": "domains"})
+        answer = ask(settings_of(arguments), {"ask": "domains"})
     except DaemonAway as error:
         is_there = isinstance(error, DaemonSilent)
         said = f"the daemon gives no answer ({error})" if is_there else "no daemon runs"

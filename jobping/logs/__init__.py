@@ -27,7 +27,6 @@ __all__ = ["LINE_BYTES", "Form", "Log", "LogConfig", "is_journal", "mask_text", 
 
 _RANK: Mapping[str, int] = {name: rank for rank, name in enumerate(LEVELS)}
 _PRIORITY = (b"<7>", b"<6>", b"<4>", b"<3>")  # sd-daemon(3), in the order of LEVELS
-_NUMBER = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 _LIBRARIES = (
     *("httpx", "httpcore", "trio", "trio-asyncio", "asyncio", "asyncpg"),
     *("openai", "httpx2", "httpcore2"),
@@ -80,6 +79,7 @@ class Emitter:
 
     _logger: structlog.typing.FilteringBoundLogger
     _strict: bool
+    _threshold: "_Threshold"
 
     def __call__(self, event: str, /, *, level: str | None = None, **fields: object) -> None:
         """Write one complete line; see `jobping.events.Emit`."""
@@ -87,19 +87,29 @@ class Emitter:
         if allowed is None or not fields.keys() <= allowed or level not in _LEVELS:
             self._outside(event, level, fields)
             return
-        getattr(self._logger, level or CATALOGUE[event].level)(event, **fields)
+        level = level or CATALOGUE[event].level
+        if _RANK[level] >= self._threshold.rank:
+            getattr(self._logger, level)(event, **fields)
 
     def bind(self, *, actor: str) -> "Emitter":
         """Return the same with another `actor` in every line."""
-        return Emitter(self._logger.bind(actor=actor), self._strict)
+        return Emitter(self._logger.bind(actor=actor), self._strict, self._threshold)
 
     def _outside(self, event: str, level: str | None, fields: dict[str, object]) -> None:
         if self._strict:
             raise ValueError(f"{event} {sorted(fields)} {level}: not in jobping.events.EVENTS")
         safe = {f"{key}_" if key in _RESERVED else key: fields[key] for key in fields}
         known = CATALOGUE[event].level if event in CATALOGUE else "warning"
-        write = getattr(self._logger, level if level and level in _RANK else known)
-        write(event, **safe, uncatalogued=True)
+        level = level if level and level in _RANK else known
+        if _RANK[level] >= self._threshold.rank:
+            getattr(self._logger, level)(event, **safe, uncatalogued=True)
+
+
+@attrs.define
+class _Threshold:
+    """The least important level that is written, for all emitters of a log."""
+
+    rank: int
 
 
 _LEVELS = frozenset({*LEVELS, None})
@@ -123,11 +133,21 @@ class Log:
         logger = structlog.wrap_logger(
             _Sink(self._queue, journal=journal and not people),
             processors=[_envelope(self.run), _renderer(people, config.colour and stream.isatty())],
-            wrapper_class=structlog.make_filtering_bound_logger(_NUMBER[_RANK[config.level]]),
+            wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
             context_class=dict,
             cache_logger_on_first_use=True,
         )
-        self.emit = Emitter(logger.bind(), config.strict)
+        self._threshold = _Threshold(_RANK[config.level])
+        self.emit = Emitter(logger.bind(), config.strict, self._threshold)
+
+    @property
+    def level(self) -> str:
+        """The least important level that is written; may be set, one of `LEVELS`."""
+        return LEVELS[self._threshold.rank]
+
+    @level.setter
+    def level(self, level: str) -> None:
+        self._threshold.rank = _RANK[level]
 
     def bind(self, *, actor: str) -> Emitter:
         """Return an `Emit` that names the actor in every line."""

@@ -10,8 +10,14 @@ import trio
 from trio.testing import MockClock
 
 from jobping.actors.degradation import Place
-from jobping.actors.messages import DomainView, ObeyOrder, OrderDomain, OrderRefused
-from jobping.actors.operator import Operator
+from jobping.actors.messages import (
+    DegradationMessage,
+    DomainView,
+    ObeyOrder,
+    OrderDomain,
+    OrderRefused,
+)
+from jobping.actors.operator import Generation, Operator
 from jobping.core import breaker
 from jobping.core import gate as gate_rules
 from jobping.core.breaker import BreakerRules, Phase
@@ -19,7 +25,7 @@ from jobping.core.gate_state import GateState
 from jobping.core.ids import Monotonic
 from jobping.core.ladder import LadderRules, Tier
 from jobping.core.order import Order, ordered
-from supervisors import ActorFunction, ChildSpec, Context, Mailbox
+from supervisors import ActorFunction, ChildSpec, Context, Mailbox, Ref
 from tests.actors.rig import FAST, Rig, eventually, greenhouse, open_tree
 from tests.actors.test_degradation import SITE, Stage, board, degrading
 from tests.actors.test_domain_gate import BRITTLE
@@ -169,11 +175,15 @@ async def test_order_that_cannot_be_stored_says_so(rig: Rig) -> None:
 # --- from the socket's words to a domain
 
 
+def operator(degradation: Ref[DegradationMessage]) -> Operator:
+    return Operator(degradation=degradation, generation=Generation, reload=lambda: 3)
+
+
 async def asked(request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Ask the operator's actor above a degradation with one domain whose actor takes no orders."""
     stage = Stage(rows=[board(1, SITE)])
     async with degrading(stage.active_boards, stage.make_actor) as (box, _):
-        return await Operator(box.ref).answer(request)  # type: ignore[arg-type]
+        return await operator(box.ref).answer(request)  # type: ignore[arg-type]
 
 
 async def test_domains_are_told_as_json(autojump_clock: MockClock) -> None:
@@ -222,8 +232,13 @@ async def test_order_that_gets_no_answer_in_time_is_not_called_refused(
         return slow
 
     async with degrading(stage.active_boards, make_actor) as (box, _):
-        answer = await Operator(box.ref).answer({"order": "hold", "domain": SITE})  # type: ignore[arg-type]
+        answer = await operator(box.ref).answer({"order": "hold", "domain": SITE})  # type: ignore[arg-type]
     assert "`jobping domains` shows whether it has obeyed" in answer["error"]
+
+
+async def test_reload_is_asked_for_and_followed(autojump_clock: MockClock) -> None:
+    assert await asked({"order": "reload"}) == {"tries": 3}
+    assert await asked({"ask": "generation"}) == {"number": 1, "tries": 0, "refused": None}
 
 
 async def test_daemon_that_starts_just_now_says_so(autojump_clock: MockClock) -> None:
@@ -236,6 +251,6 @@ async def test_daemon_that_starts_just_now_says_so(autojump_clock: MockClock) ->
 
     async with open_tree(ChildSpec(id="degradation", start=silent, mailbox=box)):
         for request in ({"ask": "domains"}, {"order": "hold", "domain": SITE}):
-            answer = await Operator(box.ref).answer(request)  # type: ignore[arg-type]
+            answer = await operator(box.ref).answer(request)  # type: ignore[arg-type]
             assert "try again" in answer["error"]
     assert events.seen == []

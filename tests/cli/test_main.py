@@ -22,7 +22,7 @@ from jobping.sources import SOURCES
 
 ROOT = Path(__file__).parents[2]
 GROUPS = {
-    "run": (), "demo": (), "sources": ("probe", "test"),
+    "run": (), "demo": (), "reload": (), "sources": ("probe", "test"),
     "board": ("add", "import", "list", "remove"),
     "profile": ("add", "list", "show", "remove"), "jobs": ("search",), "matches": (),
     "digest": ("preview",), "config": ("check", "show"), "db": ("shell",),

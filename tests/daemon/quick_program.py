@@ -7,7 +7,7 @@ import attrs
 
 from jobping.core.schedule import DigestRules
 from jobping.daemon import run
-from jobping.settings import Overrides, RunOptions, load
+from jobping.settings import Overrides, RunOptions, Settings, load
 from jobping.sources.source import Pace
 
 PACE = Pace(per_hour=36_000.0, burst=5, poll_every_s=2.0)
@@ -20,10 +20,13 @@ def main() -> None:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--state-dir", type=Path)
     options = parser.parse_args()
-    settings = load(Overrides(config=options.config, state_dir=options.state_dir))
-    sources = tuple(attrs.evolve(source, pace=PACE) for source in settings.sources)
-    quick = attrs.evolve(settings, sources=sources, digest=DigestRules(every_s=DIGEST_S))
-    raise SystemExit(run(quick, RunOptions()).code)
+
+    def read() -> Settings:
+        settings = load(Overrides(config=options.config, state_dir=options.state_dir))
+        sources = tuple(attrs.evolve(source, pace=PACE) for source in settings.sources)
+        return attrs.evolve(settings, sources=sources, digest=DigestRules(every_s=DIGEST_S))
+
+    raise SystemExit(run(read(), RunOptions(), read).code)
 
 
 if __name__ == "__main__":
