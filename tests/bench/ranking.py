@@ -111,6 +111,12 @@ PROFILES = (
     ),
 )  # fmt: skip
 
+LABELLED = (
+    "arbeitnow", "ashby", "greenhouse", "jobicy", "lever",
+    "personio", "recruitee", "remoteok", "remotive", "smartrecruiters",
+)  # fmt: skip
+"""The sources whose recorded postings were labelled."""
+
 Rank = Callable[[Profile], Sequence[float]]
 """From a profile to a score for each posting, by place; the first of equals comes first."""
 
@@ -129,6 +135,8 @@ def load_postings() -> dict[str, StoredPosting]:
     seen = set()
     for answer in recorded_answers():
         if answer.kind not in REAL or "departments" in answer.file:
+            continue
+        if answer.source.name not in LABELLED:
             continue
         for draft in read_answer(answer).drafts:
             company = draft.company if draft.company != "Example Company" else answer.file

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from signal import SIGTERM
 
+import trio
+
 from tests.daemon.boards import config, greenhouse, greenhouse_job, lever, page
 from tests.daemon.processes import Ended, Home, Line, jobping, run
 from tests.doubles.fault_server import Behaviour, open_fault_server, respond
@@ -117,6 +119,7 @@ async def test_site_comes_back_by_runs_of_one_cycle_as_cron_makes_them(home: Hom
         first = await run_once()
         assert moves(first.log) == [("reliable", "backfill")]
         server.behaviours |= {"*": respond(page("arbeitnow")), "/robots.txt": respond(status=404)}
+        await trio.sleep(first.lines("tier.demoted")[0]["cooldown_s"])
         runs = [await run_once() for _ in range(3)]
     assert [move for one in runs for move in moves(one.log)] == [("backfill", "reliable")]
     assert all(one.lines("tier.probed")[0]["good"] for one in runs[:1])
