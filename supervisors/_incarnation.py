@@ -73,7 +73,7 @@ class Incarnation(Running):
                 except (trio.Cancelled, BaseExceptionGroup) as ended:
                     self._take_stray(ended)
                     raise
-        except BaseExceptionGroup as group:
+        except BaseExceptionGroup as group:  # split; what is no Exception is raised below
             error, rest = group.split(Exception)
         except Exception as crash:  # the one place that judges crashes
             error = crash

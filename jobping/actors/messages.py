@@ -75,7 +75,7 @@ class Ranking:
 
     Attributes:
         matches: The pairs that a model judged, now or before; all others stay local.
-        why: Why no further pair can be ranked for now; None: nothing stands against it.
+        why: Why no further pair can be ranked; None: nothing stands against it.
     """
 
     matches: tuple[Match, ...] = ()

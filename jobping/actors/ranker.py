@@ -55,14 +55,14 @@ class _Work:
     """A batch in hand.
 
     Attributes:
-        todo: Pairs that are ours to ask about.
+        pairs: Those that are ours to ask about and are not judged yet.
         step: What to try next; None: nothing is left to try.
-        why: Why it ends before `todo` is empty.
+        why: Why it ends before `pairs` is empty.
     """
 
     batch: RankBatch
     keys: Mapping[PostingId, bytes]
-    todo: list[Candidate]
+    pairs: list[Candidate]
     step: Step | None
     matches: list[Match]
     why: str | None = None
@@ -72,7 +72,7 @@ class _Work:
 
     def drop(self, matches: Collection[Match]) -> None:
         done = {match.posting_id for match in matches}
-        self.todo = [one for one in self.todo if one.posting.id not in done]
+        self.pairs = [one for one in self.pairs if one.posting.id not in done]
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -111,17 +111,17 @@ class Ranker:
             )
         except StoreUnavailable:
             return Ranking(why="store")
-        todo = [one for one in batch.candidates if keys[one.posting.id] in claimed.free]
+        pairs = [one for one in batch.candidates if keys[one.posting.id] in claimed.free]
         size = BATCH // 2 if any(claimed.free.values()) else BATCH
         work = _Work(
             batch=batch,
             keys=keys,
-            todo=todo,
-            step=first_step(self._chain_today(), min(size, len(todo))),
+            pairs=pairs,
+            step=first_step(self._chain_today(), min(size, len(pairs))),
             matches=_known(batch.candidates, keys, claimed),
         )
         try:
-            while work.todo and work.why is None and delivery.is_awaited:
+            while work.pairs and work.why is None and delivery.is_awaited:
                 await self._go_on(work)
         except StoreUnavailable:
             work.why = "store"
@@ -143,9 +143,9 @@ class Ranker:
 
     async def _give_back(self, work: _Work) -> None:
         """Let others ask about what was not asked; a claim that stays lapses by itself."""
-        if not work.todo:
+        if not work.pairs:
             return
-        keys = [work.keys[one.posting.id] for one in work.todo]
+        keys = [work.keys[one.posting.id] for one in work.pairs]
         try:
             with trio.move_on_after(GIVE_BACK_WITHIN_S, shield=True):
                 await self.rankings.give_back(keys)
@@ -159,7 +159,7 @@ class Ranker:
             late = now >= work.batch.deadline
             work.why = "no model" if work.step is None else "late" if late else "budget"
             return
-        prompt = await self._prompt(work, work.todo[: work.step.size])
+        prompt = await self._prompt(work, work.pairs[: work.step.size])
         if not prompt.pairs:
             return
         found = await self.calls.ask(
@@ -245,7 +245,7 @@ class Ranker:
             return
         if self.calls.in_flight:  # what they hold is more than they will use
             await self.calls.wait_ended()
-            size = min(BATCH, len(work.todo))
+            size = min(BATCH, len(work.pairs))
             work.step = first_step(self._chain_today(), size)
             return
         self._full_until = self.clock.monotonic() + FULL_REST_S

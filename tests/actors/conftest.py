@@ -24,7 +24,7 @@ async def rig(database: Database) -> AsyncIterator[Rig]:
     """The parts over a real database and a real fetcher."""
     faulty = Faulty(database)
     async with open_test_fetcher() as fetcher:
-        stores = Stores.of(faulty)  # type: ignore[arg-type]  # a double of Database
+        stores = Stores.of(faulty)
         yield Rig(
             faulty=faulty,
             stores=attrs.evolve(stores, gates=HeldGates(database=faulty)),

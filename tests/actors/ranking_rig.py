@@ -94,7 +94,7 @@ async def ranking(
 
     faulty, asked = Faulty(database), model or ScriptedModel()
     calls = PaidCalls(
-        ledger=Ledger(database=faulty, daemon=daemon, limits=limits),  # type: ignore[arg-type]
+        ledger=Ledger(database=faulty, daemon=daemon, limits=limits),
         prices=prices or load_prices(),
         clock=Clock(),
         emit=events,
@@ -105,7 +105,7 @@ async def ranking(
         actor = BudgetActor(
             name=daemon,
             calls=calls,
-            rankings=Rankings(database=faulty),  # type: ignore[arg-type]  # a double of Database
+            rankings=Rankings(database=faulty),
             models=Models(
                 chain=chain,
                 tier="default",

@@ -552,7 +552,7 @@ async def test_stop_lets_the_call_in_flight_come_to_its_end(
 
 async def ask_in_vain_or_not(ask: object, *arguments: object) -> None:
     try:
-        await ask(*arguments)  # type: ignore[operator]  # a bound method
+        await ask(*arguments)
     except ActorStopped:
         return
 
@@ -668,7 +668,7 @@ async def test_start_says_what_is_left_and_which_limit_binds(
         [opened] = rig.said("budget.opened")
         assert (opened["tokens_left_day"], opened["binds"]) == (100_000, "day tokens")
         assert opened["calls_left"] == 17
-        assert LOCAL not in opened["models"]  # type: ignore[operator]  # a list of names
+        assert LOCAL not in opened["models"]
 
 
 async def test_start_warns_of_old_prices_and_of_a_model_that_ends_soon(

@@ -75,7 +75,7 @@ async def billed(
         async with ranking(
             database,
             events,
-            model=model,  # type: ignore[arg-type]  # a double of a double
+            model=model,
             limits=limits,
             concurrency=concurrency,
         ) as rig:
@@ -106,8 +106,8 @@ async def test_each_behaviour_of_a_server_is_booked_at_its_bill_or_above(
         ends[name] = {str(own[charge.client_id][0]) for charge in charges[:1]}
         for charge in charges:
             state, tokens, nanousd = own[charge.client_id]
-            assert tokens >= charge.tokens, (name, charge)  # type: ignore[operator]
-            assert nanousd >= math.ceil(charge.cost), (name, charge)  # type: ignore[operator]
+            assert tokens >= charge.tokens, (name, charge)
+            assert nanousd >= math.ceil(charge.cost), (name, charge)
             if state == "settled":
                 assert (tokens, nanousd) == (charge.tokens, math.ceil(charge.cost)), name
         assert (await rig.figures())[0][2:] == (0, 0)
@@ -171,7 +171,7 @@ async def test_server_that_is_not_there_costs_nothing(database: Database, events
     profile, candidates = await pairs(database)
     async with open_model_server() as server:
         model = Connected(server)
-    async with ranking(database, events, model=model) as rig:  # type: ignore[arg-type]
+    async with ranking(database, events, model=model) as rig:
         assert (await rig.ask(profile, candidates)).why is not None
         assert await rig.states() == ["released"]
 

@@ -105,7 +105,7 @@ def interrupted(
         try:
             trap = work.send(sent)
         except StopIteration as ended:
-            return ended.value  # type: ignore[no-any-return]
+            return ended.value
         if steps == 0:
             scope.cancel()
         steps -= 1

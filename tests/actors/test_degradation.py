@@ -279,8 +279,8 @@ async def degrading(
         await Degradation(
             rules=rules,
             active_boards=active_boards,
-            gates=gates or Gates(database=Rows()),  # type: ignore[arg-type]  # a double
-            leases=leases or MemoryLeases(rules=LONG),  # type: ignore[arg-type]  # a double
+            gates=gates or Gates(database=Rows()),
+            leases=leases or MemoryLeases(rules=LONG),
             suspects=suspects or Suspects(),
             network=network or NetworkGate(clock=Clock(), emit=emit),
             clock=Clock(),
@@ -325,7 +325,7 @@ async def test_each_domain_has_one_actor_for_all_its_sources(
 
 async def test_domain_begins_on_the_tier_that_its_row_says(autojump_clock: MockClock) -> None:
     saved = SavedGate(state="{}", tier="backfill", elapsed_s=1.0)
-    gates = Gates(database=Rows(((OTHER, saved),)))  # type: ignore[arg-type]  # a double
+    gates = Gates(database=Rows(((OTHER, saved),)))
     stage = Stage(rows=[board(1, SITE), board(2, OTHER)])
     async with degrading(stage.active_boards, stage.make_actor, gates=gates) as (box, _):
         assert await read(box) == {SITE: Tier.RELIABLE, OTHER: Tier.BACKFILL}
@@ -337,7 +337,7 @@ async def test_cooldown_and_cycle_go_on_where_the_row_says_they_stood(
     kept = {"bad": 2, "good": 0, "cooldown_s": 900.0, "promoted_s": None}
     text = json.dumps({"ladder": {**kept, "trial_s": 70.0, "cycle_s": 3_000.0}})
     saved = SavedGate(state=text, tier="backfill", elapsed_s=10.0)
-    gates = Gates(database=Rows(((OTHER, saved), (SITE, attrs.evolve(saved, state="{}")))))  # type: ignore[arg-type]  # a double
+    gates = Gates(database=Rows(((OTHER, saved), (SITE, attrs.evolve(saved, state="{}")))))
     stage = Stage(rows=[board(1, SITE), board(2, OTHER)])
     now = trio.current_time()
     async with degrading(stage.active_boards, stage.make_actor, gates=gates):
@@ -580,7 +580,7 @@ async def running(
             log=log,
             individual=individual,
         ):
-            yield Domains(rig=rig, log=log, polled=cycle_actor.received)  # type: ignore[arg-type]
+            yield Domains(rig=rig, log=log, polled=cycle_actor.received)
 
 
 async def test_row_says_the_tier_when_a_domain_goes_down_and_up(rig: Rig, clock: MockClock) -> None:

@@ -131,10 +131,10 @@ async def test_actor_stops_before_its_lease_ends_while_the_store_is_away_and_ret
     ended: list[float] = []
     stage = Stage(rows=[board(1, SITE)])
 
-    def make_actor(place):  # type: ignore[no-untyped-def]  # as Stage's
+    def make_actor(place):
         act = stage.make_actor(place)
 
-        async def bounded(ctx):  # type: ignore[no-untyped-def]
+        async def bounded(ctx):
             try:
                 with place.lease.bound():
                     await act(ctx)
@@ -211,7 +211,7 @@ async def test_request_in_flight_is_cut_off_when_the_lease_ends(rig: Rig) -> Non
         await rig.add_board(source)
         cycle: Mailbox[object] = Mailbox()
         held, policy = lease_of(server.domain), StayDown()
-        parts = rig.parts((source,), ingest, cycle)  # type: ignore[arg-type]
+        parts = rig.parts((source,), ingest, cycle)
         child = rig.scraper_child(server.domain, parts, lease=held)
         async with open_tree(listener("cycle", cycle), child, policy=policy):
             await eventually(lambda: len(server.requests) == 1)
@@ -227,7 +227,7 @@ async def test_postings_fetched_under_a_lost_lease_are_not_stored(rig: Rig) -> N
         await rig.add_board(source)
         cycle: Mailbox[object] = Mailbox()
         policy = StayDown()
-        parts = rig.parts((source,), ingest, cycle)  # type: ignore[arg-type]
+        parts = rig.parts((source,), ingest, cycle)
         lapsed = "UPDATE domain_lease SET expires_at = now()"
         await rig.stores.gates.load(Domain(server.domain))
         await rig.stores.gates.database.run(_execute, lapsed)
@@ -238,5 +238,5 @@ async def test_postings_fetched_under_a_lost_lease_are_not_stored(rig: Rig) -> N
     assert await rig.stores.postings.count() == 0
 
 
-async def _execute(connection, sql):  # type: ignore[no-untyped-def]
+async def _execute(connection, sql):
     await connection.execute(sql)

@@ -216,7 +216,7 @@ async def test_lost_network_leaves_boards_due_and_the_tier_as_it_is(
             await trio.sleep(0.05)
             clock.jump(30)
             await eventually(lambda: len(told.received) == 2)
-    assert (told.received[0].fault, told.received[1].ok) == ("dns", True)  # type: ignore[attr-defined]
+    assert (told.received[0].fault, told.received[1].ok) == ("dns", True)
     assert ladder.tier is Tier.RELIABLE
     assert rig.said("tier.demoted") == []
     assert [fields["fault"] for fields in rig.said("scraper.polled")] == ["dns", None]

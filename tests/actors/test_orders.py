@@ -66,7 +66,7 @@ def test_order_changes_the_breaker_alone_or_is_refused(phase: Phase, order: Orde
 
 
 async def obey(running: Scraping, order: Order) -> DomainView | OrderRefused:
-    return await running.box.ref.ask(ObeyOrder(order), within=2.0)  # type: ignore[arg-type]
+    return await running.box.ref.ask(ObeyOrder(order), within=2.0)
 
 
 async def test_held_domain_is_asked_nothing_until_released_also_after_a_restart(
@@ -183,7 +183,7 @@ async def asked(request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Ask the operator's actor above a degradation with one domain whose actor takes no orders."""
     stage = Stage(rows=[board(1, SITE)])
     async with degrading(stage.active_boards, stage.make_actor) as (box, _):
-        return await operator(box.ref).answer(request)  # type: ignore[arg-type]
+        return await operator(box.ref).answer(request)
 
 
 async def test_domains_are_told_as_json(autojump_clock: MockClock) -> None:
@@ -232,7 +232,7 @@ async def test_order_that_gets_no_answer_in_time_is_not_called_refused(
         return slow
 
     async with degrading(stage.active_boards, make_actor) as (box, _):
-        answer = await operator(box.ref).answer({"order": "hold", "domain": SITE})  # type: ignore[arg-type]
+        answer = await operator(box.ref).answer({"order": "hold", "domain": SITE})
     assert "`jobping domains` shows whether it has obeyed" in answer["error"]
 
 
@@ -251,6 +251,6 @@ async def test_daemon_that_starts_just_now_says_so(autojump_clock: MockClock) ->
 
     async with open_tree(ChildSpec(id="degradation", start=silent, mailbox=box)):
         for request in ({"ask": "domains"}, {"order": "hold", "domain": SITE}):
-            answer = await operator(box.ref).answer(request)  # type: ignore[arg-type]
+            answer = await operator(box.ref).answer(request)
             assert "try again" in answer["error"]
     assert events.seen == []

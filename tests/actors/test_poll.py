@@ -277,7 +277,7 @@ async def test_unchanged_board_is_neither_parsed_nor_converted(rig: Rig, tag: st
     async with open_fault_server(behaviour) as server, rig.open_ingest() as box:
         polls = await Polls.of(rig, server, GREENHOUSE, box)
         counting = Counting(polls.source)
-        polls.source = counting  # type: ignore[assignment]  # what it lacks the inner one has
+        polls.source = counting
         assert await polls.run() == Complete()
         assert counting.done == {"parsed": 1, "converted": 3}
         sent = box.statistics().sent
@@ -325,9 +325,9 @@ async def test_new_parser_and_an_old_answer_make_the_poll_unconditional(rig: Rig
         await polls.run()
         kept = polls.kept
         assert kept is not None
-        polls.source = attrs.evolve(polls.source, version=99)  # type: ignore[misc]
+        polls.source = attrs.evolve(polls.source, version=99)
         await polls.run()
-        polls.source = attrs.evolve(polls.source, version=GREENHOUSE.version)  # type: ignore[misc]
+        polls.source = attrs.evolve(polls.source, version=GREENHOUSE.version)
         polls.kept = attrs.evolve(kept, read_at=kept.read_at - dt.timedelta(days=1))
         await polls.run()
         assert [each.header("if-none-match") for each in server.requests] == [None] * 3
@@ -396,7 +396,7 @@ async def test_page_whose_postings_mostly_lack_a_required_field_is_drift(rig: Ri
 
     async with open_fault_server(respond(greenhouse(1, 2, 3))) as server, rig.open_ingest() as box:
         polls = await Polls.of(rig, server, GREENHOUSE, box)
-        polls.source = Unreadable(polls.source)  # type: ignore[assignment]
+        polls.source = Unreadable(polls.source)
         assert await polls.run() == Drift(reason="2 of 3 postings rejected: `url` is missing")
         assert polls.counts() == counted(new=1, rejected=2)
 

@@ -104,7 +104,7 @@ async def scraping(
         async with open_tree(child, policy=policy, hook=log, name="domains") as supervisor:
             yield Scraping(
                 supervisor=supervisor,
-                polled=cycle_actor.received,  # type: ignore[arg-type]  # nothing else is sent
+                polled=cycle_actor.received,
                 ends=policy.ends,
                 box=box,
                 log=log,

@@ -129,7 +129,7 @@ def call_server(meter: Meter, url: str, key: str, at_once: int) -> None:
             api_key=key, base_url=url, max_retries=0, http_client=http
         ) as client:
             create = client.chat.completions.create
-            await drive(meter, lambda number: create(**body(number)), at_once)  # type: ignore[call-overload]
+            await drive(meter, lambda number: create(**body(number)), at_once)
 
     trio.run(call_all)
 

@@ -147,7 +147,7 @@ async def serving(
     place = ModelPlace(base_url=base_url, key="k", connections=at_once)
     async with open_book() as book, open_model(place) as model:
         calls = PaidCalls(
-            ledger=book,  # type: ignore[arg-type]  # or a double of it
+            ledger=book,
             prices=load_prices(),
             clock=Clock(),
             emit=quiet,
@@ -190,7 +190,7 @@ async def serve_paid(
         )
         answer = await calls.ask(question, model, trio.current_time() + 30, keep)
         assert isinstance(answer, ModelAnswer | Refused), answer
-        delivery.reply(1)  # type: ignore[attr-defined]  # of `Delivery`
+        delivery.reply(1)
 
     async with trio.open_nursery() as nursery:
         ctx.started()

@@ -67,7 +67,7 @@ def test_ledger_lists_calls_with_what_was_booked_and_what_was_reserved(call: Cal
     code, out, _err = call("budget", "ledger", "--json")
     assert code == 0
     rows = {row["id"]: row for row in json.loads(out)}
-    assert [rows[id]["state"] for id in ids] == ["settled", "lapsed", "lapsed", "reserved"]  # type: ignore[attr-defined]
+    assert [rows[id]["state"] for id in ids] == ["settled", "lapsed", "lapsed", "reserved"]
     assert sorted(str(row["tokens"]) for row in rows.values()) == ["2000", "5000", "5000", "None"]
     code, out, _err = call("budget", "ledger", "--limit", "2")
     assert len(out.splitlines()) == 3
@@ -76,7 +76,7 @@ def test_ledger_lists_calls_with_what_was_booked_and_what_was_reserved(call: Cal
 def test_reconcile_replaces_the_worst_case_by_the_bill(call: Call) -> None:
     ids = fill(_use)
     said = ("--tokens", "3000", "--cost", "0.002", "--reason", "the bill")
-    code, out, _err = call("budget", "reconcile", ids[1], *said)  # type: ignore[index]
+    code, out, _err = call("budget", "reconcile", ids[1], *said)
     assert (code, out) == (0, "1 corrected\n")
     assert re.search(r"^day tokens +100,000 +10,000 ", call("budget")[1], re.MULTILINE)
     nothing = ("--tokens", "0", "--cost", "0", "--reason", "not on the bill")
@@ -91,7 +91,7 @@ def test_reconcile_replaces_the_worst_case_by_the_bill(call: Call) -> None:
 def test_reconcile_refuses_what_is_not_lapsed(call: Call, n: int) -> None:
     ids = fill(_use)
     said = ("--tokens", "0", "--cost", "0", "--reason", "x")
-    code, _out, err = call("budget", "reconcile", ids[n], *said)  # type: ignore[index]
+    code, _out, err = call("budget", "reconcile", ids[n], *said)
     assert code == 64
     assert "is no lapsed call" in err
 

@@ -75,7 +75,7 @@ def test_try_lasts_ten_answers_and_ten_seconds() -> None:
     for _ in range(30):
         state = ok(state, at_s=129.9)
     assert state.ceiling == 0.95
-    assert ok(state, at_s=130).ceiling > 0.95  # type: ignore[operator]
+    assert ok(state, at_s=130).ceiling > 0.95
 
 
 def test_refused_try_keeps_the_ceiling_and_makes_the_next_one_later() -> None:

@@ -46,7 +46,7 @@ def usage(input: int, output: int, cached: int = 0, written: int = 0) -> Usage:
 
 def cost_of(prices: PriceTable, used: Usage, **answered: object) -> Cost:
     named = {"model": "luna", "tier": "default"} | answered
-    return cost(prices, "luna", used, **named)  # type: ignore[arg-type]  # of mixed types
+    return cost(prices, "luna", used, **named)
 
 
 def test_bound_of_a_batch_is_that_of_the_worked_example() -> None:
@@ -206,7 +206,7 @@ def test_no_answer_within_its_bound_costs_more_than_the_bound(
     shares: tuple[float, ...],
     regional: bool,
 ) -> None:
-    written_price = record["input"] * Decimal("1.25")  # type: ignore[operator]  # a Decimal
+    written_price = record["input"] * Decimal("1.25")
     record = record | {"cache_write": written_price, "regional_uplift": Decimal("1.1")}
     prices = table(luna=record)
     billed = int(prompt * shares[0])

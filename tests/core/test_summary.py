@@ -57,7 +57,7 @@ def test_every_posting_of_every_poll_is_counted_once(events: list[Event]) -> Non
 def test_order_between_polls_and_other_events_does_not_matter(
     polls: list[Event], others: list[Event], rng: object
 ) -> None:
-    places = sorted(rng.randrange(len(polls) + 1) for _ in others)  # type: ignore[attr-defined]
+    places = sorted(rng.randrange(len(polls) + 1) for _ in others)
     mixed = list(polls)
     for place, event in reversed(list(zip(places, others, strict=True))):
         mixed.insert(place, event)

@@ -122,8 +122,8 @@ class Judge:
         for kind, starts, tokens, nanousd in rows:
             bill_tokens, bill_nanousd = billed[str(kind), starts]
             span = "daily" if kind == "day" else "monthly"
-            assert bill_tokens <= tokens <= self.limits[f"{span}_tokens"]  # type: ignore[operator]
-            assert bill_nanousd <= nanousd <= self.limits[f"{span}_nanousd"]  # type: ignore[operator]
+            assert bill_tokens <= tokens <= self.limits[f"{span}_tokens"]
+            assert bill_nanousd <= nanousd <= self.limits[f"{span}_nanousd"]
         assert set(billed) <= {(str(kind), starts) for kind, starts, _, _ in rows}
 
     async def _booked(self) -> dict[str, tuple[int, int, object, object]]:
@@ -132,13 +132,13 @@ class Judge:
             "SELECT id::text, coalesce(counted_tokens, bound_tokens),"
             " coalesce(counted_nanousd, bound_nanousd), day, month FROM budget_booked",
         )
-        return {str(id): (tokens, nanousd, day, month) for id, tokens, nanousd, day, month in rows}  # type: ignore[misc]
+        return {str(id): (tokens, nanousd, day, month) for id, tokens, nanousd, day, month in rows}
 
     async def states(self) -> dict[str, int]:
         rows = await sql(
             self.database, "SELECT state, count(*)::int FROM budget_entry GROUP BY state"
         )
-        return {str(state): count for state, count in rows}  # type: ignore[misc]
+        return {str(state): count for state, count in rows}
 
 
 def paid_twice(charges: list[Charge]) -> list[str]:

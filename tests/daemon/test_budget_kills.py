@@ -84,7 +84,7 @@ async def kill_in(
     """Start a daemon and kill it in one phase of a call, or when its day's budget is used up."""
     seen = len(server.bill.charges)
     if phase in ("received", "billed", "half_sent"):
-        server.plan(*["ok"] * rng.randint(0, 3), Step(hold=phase))  # type: ignore[arg-type]
+        server.plan(*["ok"] * rng.randint(0, 3), Step(hold=phase))
     pid = await daemons.start(**order)
     with trio.move_on_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:

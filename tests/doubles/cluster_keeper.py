@@ -66,7 +66,7 @@ async def main(home: Path) -> None:
     )
     async with open_loop(), open_server(config, emit=emit):
         pass
-    subprocess.run(["cp", "-a", home / "postgres", home / "made"], check=True)  # noqa: ASYNC221
+    subprocess.run(["cp", "-a", home / "postgres", home / "made"], check=True)  # noqa: ASYNC221  nothing else runs
     async with open_loop(), open_server(config, emit=emit) as dsn:
         await run_alone(dsn, functools.partial(execute, statement=f"CREATE DATABASE {TEMPLATE}"))
         await run_alone(Dsn(url=dsn.url.replace("/jobping?", f"/{TEMPLATE}?")), migrate)

@@ -47,7 +47,7 @@ def answer_to(
         "finish": "stop",
         "request_id": "req-1",
     }
-    return ModelAnswer(**(values | fields))  # type: ignore[arg-type]  # of mixed types
+    return ModelAnswer(**(values | fields))
 
 
 def failing(error: ModelError) -> Behave:

@@ -328,7 +328,7 @@ def chaos(dice: random.Random) -> Behaviour:
         behaviour = dice.choice(good * 3 + bad)
         if dice.random() < 0.3:
             behaviour = delay(dice.random() * 0.02, behaviour)
-        return await behaviour(stream, received)  # type: ignore[arg-type]
+        return await behaviour(stream, received)
 
     return behave
 

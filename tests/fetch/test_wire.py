@@ -22,7 +22,7 @@ def wire_of(
         origin=("http", Domain("a.example")),
         limits=FetchLimits(header_bytes=header_bytes, wire_bytes=wire_bytes),
         on_sent=on_sent,
-        clock=clock or SetClock(),  # type: ignore[arg-type]  # a double of Clock
+        clock=clock or SetClock(),
     )
 
 

@@ -120,7 +120,7 @@ def test_two_first_starts_at_once_make_one_server(home: Path) -> None:
 
 def is_postmaster(pid: int) -> bool:
     parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return os.path.basename(os.readlink(f"/proc/{parent}/exe")).startswith("python")  # noqa: PTH115, PTH119
+    return os.path.basename(os.readlink(f"/proc/{parent}/exe")).startswith("python")  # noqa: PTH115, PTH119  `exe` is text
 
 
 def test_client_becomes_the_owner_after_the_owner_was_killed(made: Path) -> None:

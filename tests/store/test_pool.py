@@ -191,7 +191,7 @@ def test_delay_between_attempts_stays_within_its_bounds(failures: int) -> None:
     for _ in range(failures):
         actions = pool.tick(at(now))
         assert [type(action) for action in actions] == [Open]
-        pool.open_failed(actions[0].slot, at(now), "refused")  # type: ignore[union-attr]
+        pool.open_failed(actions[0].slot, at(now), "refused")
         wake = pool.next_wake()
         assert 0.05 <= wake - now <= 10.0
         now = wake

@@ -308,4 +308,4 @@ def test_default_policy_abandons_what_wants_no_restart_even_past_the_limit() -> 
 @pytest.mark.parametrize("wrong", [{"cooldown": 0.0}, {"cooldown": -1.0}, {"on_limit": "pause"}])
 def test_default_policy_refuses_impossible_values(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"cooldown|on_limit"):
-        RestartPolicy(**wrong)  # type: ignore[arg-type]
+        RestartPolicy(**wrong)

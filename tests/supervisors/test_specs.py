@@ -23,7 +23,7 @@ async def idle(ctx: Context[object]) -> None:
 
 
 def child(id: str, **changes: object) -> ChildSpec[object]:
-    return ChildSpec(id=id, start=idle, **changes)  # type: ignore[arg-type]
+    return ChildSpec(id=id, start=idle, **changes)
 
 
 def test_child_spec_gives_an_inner_supervisor_all_the_time_it_needs() -> None:
@@ -97,7 +97,7 @@ def test_supervisor_spec_refuses_one_mailbox_in_two_specs_of_the_tree() -> None:
 )
 def test_supervisor_spec_names_what_is_impossible(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SupervisorSpec(**wrong)  # type: ignore[arg-type]
+        SupervisorSpec(**wrong)
 
 
 def test_permanent_child_cannot_be_significant() -> None:

@@ -70,10 +70,10 @@ async def use(ref: Ref[Message]) -> None:
     await ref.put(Deposit(1))
     assert_type(await ref.ask(Balance("a")), int)
     assert_type(await ref.ask(Close(), within=1.0), None)
-    ref.tell(Stranger())  # type: ignore[arg-type]
-    ref.tell("text")  # type: ignore[arg-type]
-    await ref.put(7)  # type: ignore[arg-type]
-    await ref.ask(Deposit(1))  # type: ignore[arg-type]
+    ref.tell(Stranger())  # type: ignore[arg-type]  # must be refused
+    ref.tell("text")  # type: ignore[arg-type]  # must be refused
+    await ref.put(7)  # type: ignore[arg-type]  # must be refused
+    await ref.ask(Deposit(1))  # type: ignore[arg-type]  # must be refused
 
 
 def narrow(ref: Ref[Message]) -> Ref[Deposit]:
@@ -83,7 +83,7 @@ def narrow(ref: Ref[Message]) -> Ref[Deposit]:
 
 def widen(ref: Ref[Deposit]) -> Ref[Message]:
     """The reverse is refused."""
-    return ref  # type: ignore[return-value]
+    return ref  # type: ignore[return-value]  # must be refused
 
 
 async def grow(root: Supervisor) -> None:
@@ -93,7 +93,7 @@ async def grow(root: Supervisor) -> None:
 
 def compose(mailbox: Mailbox[Message], other: Mailbox[Stranger]) -> SupervisorSpec:
     """A mailbox fits the actor that takes its messages, and no other."""
-    ChildSpec(id="bad", start=bank, mailbox=other)  # type: ignore[arg-type]
+    ChildSpec(id="bad", start=bank, mailbox=other)  # type: ignore[arg-type]  # must be refused
     return SupervisorSpec(
         children=(
             ChildSpec(id="bank", start=bank, mailbox=mailbox),
