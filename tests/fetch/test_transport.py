@@ -2,6 +2,7 @@ import contextlib
 import gc
 import random
 import ssl
+import traceback
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -58,9 +59,15 @@ async def test_transport_keeps_one_connection_per_origin() -> None:
     assert (one.connections, two.connections) == (1, 1)
 
 
-async def test_transport_makes_no_tls_context_of_its_own_for_many_domains() -> None:
-    def contexts() -> list[ssl.SSLContext]:
-        return [each for each in gc.get_objects() if isinstance(each, ssl.SSLContext)]
+async def test_transport_makes_no_tls_context_of_its_own_for_many_domains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    make = ssl.SSLContext.__new__
+
+    def counted(cls: type[ssl.SSLContext], protocol: int) -> ssl.SSLContext:
+        made.append("".join(traceback.format_stack(limit=8)))
+        return make(cls, protocol)
 
     own = Certificates()
     async with AsyncExitStack() as stack:
@@ -70,12 +77,13 @@ async def test_transport_makes_no_tls_context_of_its_own_for_many_domains() -> N
             for _ in range(30)
         ]
         fetcher = await stack.enter_async_context(open_test_fetcher(tls=own.client))
-        before = contexts()
+        monkeypatch.setattr(ssl.SSLContext, "__new__", counted)
+        ssl.create_default_context()
+        assert len(made) == 1, "a context that is made is not seen"
         for server in servers:
             await page_of(fetcher, server.url())
         assert fetcher.statistics().open == len(servers)
-        known = set(map(id, before))  # held, so that none of other tests goes meanwhile
-        assert [each for each in contexts() if id(each) not in known] == []
+        assert made[1:] == []
 
 
 async def test_transport_opens_anew_when_the_server_has_hung_up() -> None:
