@@ -99,7 +99,8 @@ EVENTS: tuple[EventType, ...] = (
     # polls
     _event("scraper.polled", "info",
            "domain source board tier outcome fault why duration_s limiter_wait_s wait_s pages"
-           " unchanged_pages bytes seen new changed unchanged duplicate rejected news gone",
+           " unchanged_pages bytes seen new changed unchanged duplicate rejected waiting news"
+           " details gone",
            "One poll of one board, complete; a warning when it brought less than it should."),
     _event("scraper.crashed", "warning", "domain board_id",
            "A bug ended the poll of a board; the domain goes on, that board rests for a while."),

@@ -19,6 +19,7 @@ from jobping.actors.backfill import Backfill
 from jobping.actors.budget import STOP_WITHIN_S, BudgetActor, Models
 from jobping.actors.cycle import Cycle
 from jobping.actors.degradation import Degradation, MakeActor, Place
+from jobping.actors.details import Details
 from jobping.actors.digest import DigestActor
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.heartbeat import Heartbeat
@@ -54,7 +55,7 @@ from jobping.core.limiter import LimiterRules
 from jobping.core.model import Dialect
 from jobping.core.quota import Quota, Span, strictest
 from jobping.core.robots import Use
-from jobping.core.schedule import PollRules, is_due
+from jobping.core.schedule import DETAILS_SHARE, PollRules, due_at
 from jobping.delivery import Delivery
 from jobping.errors import StoreUnavailable
 from jobping.events import Emit
@@ -375,10 +376,16 @@ def _model_pass(materials: Materials, boxes: _Mailboxes) -> ModelPass:
 
 
 def _cycle(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Cycle:
+    polls = _poll_rules(materials)
+
     async def due_boards() -> list[StoredBoard]:
         utcnow = materials.clock.utcnow()
         rows = await _active_boards(materials)
-        return [row for row in rows if is_due(row.next_due_at, utcnow)]
+        return [
+            row
+            for row in rows
+            if due_at(polls[row.board.source], row.next_due_at, utcnow) <= utcnow
+        ]
 
     return Cycle(
         due_boards=due_boards,
@@ -390,6 +397,19 @@ def _cycle(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Cyc
         patience_s=materials.cycle_s,
         on_end=materials.on_cycle_end,
     )
+
+
+def _poll_rules(materials: Materials) -> dict[SourceName, PollRules]:
+    """Return when the boards of each source are polled."""
+    settings, rules = materials.settings, dict[SourceName, PollRules]()
+    for name, source in materials.sources.items():
+        pace = settings.source(name).pace_of(source)
+        rules[name] = PollRules(
+            poll_every_s=pace.poll_every_s,
+            details_per_hour=DETAILS_SHARE * pace.per_hour,
+            hours=pace.hours,
+        )
+    return rules
 
 
 async def _active_boards(materials: Materials) -> list[StoredBoard]:
@@ -506,7 +526,8 @@ def _domain_actors(materials: Materials, boxes: _Mailboxes, network: NetworkGate
     paces = {name: settings.source(name).pace_of(source) for name, source in sources.items()}
     parts = Parts(
         sources=sources,
-        polls={name: PollRules(poll_every_s=pace.poll_every_s) for name, pace in paces.items()},
+        polls=_poll_rules(materials),
+        details=Details(profiles=materials.stores.profiles, clock=materials.clock),
         api_sources=frozenset(name for name in sources if settings.source(name).robots is Use.API),
         boards_of=partial(_boards_of, materials),
         boards=materials.stores.boards,

@@ -1,7 +1,8 @@
 """One poll: a walk over a board, page by page, each page stored before the next is asked for.
 
-By the reliable route it reads the board's list, by the individual one known postings and a light
-list. A posting that the latter finds gone is counted, no more: nothing is closed here.
+By the reliable route it reads the board's list, and asks for those of its new postings one by one
+whose text it does not hold; by the individual route it reads known postings and a light list. A
+posting that is asked for alone and gone is counted, no more: nothing is closed here.
 """
 
 import datetime as dt
@@ -14,6 +15,7 @@ from typing import Final, assert_never
 import attrs
 import trio
 
+from jobping.actors.details import Details, Wish
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.messages import BatchFenced, BatchRefused, StoreAway, StorePostings
 from jobping.actors.site_rules import SiteRules
@@ -24,7 +26,7 @@ from jobping.core.challenge import Challenge, challenge_of
 from jobping.core.emptiness import Evidence
 from jobping.core.ids import ExternalId
 from jobping.core.page import Page, PageRequest, Redirected
-from jobping.core.posting import KnownPosting, PostingDraft
+from jobping.core.posting import KnownPosting, PostingDraft, over_stored
 from jobping.core.revalidation import (
     LastAnswer,
     answer_of,
@@ -67,6 +69,9 @@ DRIFT_SHARE: Final = 0.5  # of a page's items that lack what a posting must have
 
 IDLE: Final = "idle"
 
+OF_ONE_PAGE: Final = (Unreached.CLIENT, Unreached.SERVER)
+"""Failures that may be those of a single page."""
+
 Failure = FetchError | MalformedPage | BoardGone
 
 
@@ -101,9 +106,11 @@ class Judgement:
 
 @attrs.define(kw_only=True)
 class Tally:
-    """What a poll came to; new + changed + unchanged + duplicate + rejected = items answered.
+    """What a poll came to; what is counted from `new` to `waiting` makes up the items answered.
 
     Attributes:
+        waiting: Postings left for the next poll, because their texts are not asked for in this one.
+        details: Postings asked for one by one beside the list.
         gone: Postings asked for one by one that the source has no longer.
     """
 
@@ -115,7 +122,9 @@ class Tally:
     unchanged: int = 0
     duplicate: int = 0
     rejected: int = 0
+    waiting: int = 0
     news: int = 0
+    details: int = 0
     gone: int = 0
     bytes: int = 0
     reasons: Counter[str] = attrs.field(factory=Counter)
@@ -159,6 +168,14 @@ class _Read:
 
 
 @attrs.frozen
+class _Listed:
+    """A new or changed posting of a list that lacks its text, and the request for it."""
+
+    draft: PostingDraft
+    request: PageRequest
+
+
+@attrs.frozen
 class _Same:
     """A page that brings nothing but the last answer."""
 
@@ -179,6 +196,9 @@ class Poll:
         last: What was kept of the board's last answer, or None; for the reliable route.
         news_after: Drafts posted before it are stock; None: all are news.
         page_cap: Most pages, where fewer than the source's own cap.
+        details: Which postings are asked for one by one, where a list does not hold their text;
+            None: all are stored as they are listed.
+        details_left: How many of them this poll may still ask for.
         requests: Sent so far, redirects followed included.
         failure: What ended the walk instead of a page, or None.
         answer: What to keep of the answer of a complete walk over one page, or None.
@@ -196,6 +216,8 @@ class Poll:
     ingest: Ref[StorePostings]
     news_after: dt.datetime | None
     page_cap: int | None = None
+    details: Details | None = None
+    details_left: int = 0
     requests: int = attrs.field(default=0, init=False)
     tally: Tally = attrs.field(factory=Tally, init=False)
     failure: Failure | None = attrs.field(default=None, init=False)
@@ -203,6 +225,7 @@ class Poll:
     listed: frozenset[ExternalId] | None = attrs.field(default=None, init=False)
     _state: Walk = attrs.field(init=False)
     _key: bytes = attrs.field(default=b"", init=False)
+    _wish: Wish | None = attrs.field(default=None, init=False)
 
     async def run(self) -> WalkEnd | Idle:
         """Walk the board; every page read is stored, however the walk ends.
@@ -248,8 +271,11 @@ class Poll:
                     self.answer = self.last.refreshed(page)
                     return True
                 case _Read():
-                    lacking = await self._store(answer)
+                    self.last = None
+                    listed: list[_Listed] = []
+                    lacking = await self._store(answer, listed)
                     self._state = walk.on_page(self._state, _with(answer.parsed, lacking))
+                    await self._complete(listed)
                     read = answer
                 case BoardGone():
                     self.failure = answer
@@ -267,7 +293,7 @@ class Poll:
             return  # a trial that stopped early
         self.listed = self._state.seen
         is_whole = isinstance(walk.finish(self._state), Complete) and not has_more
-        is_one_page = self._state.pages == 1 and self._key != b""
+        is_one_page = self._state.pages == 1 and self._key != b"" and not self.tally.waiting
         if read is not None and is_whole and is_one_page and read.page.framed:
             tally = self.tally
             self.answer = answer_of(
@@ -335,14 +361,16 @@ class Poll:
             Blocked: A captcha or a login form stands in the way.
             MalformedPage: It cannot be read, or too many of its items; the good ones are stored.
         """
-        self.tally.pages += 1
+        is_single = request.posting is not None
+        is_detail = is_single and self.route is Route.RELIABLE
+        self.tally.details += is_detail
+        self.tally.pages += not is_detail
         self.tally.bytes += len(page.body)
         if self.last is not None and is_same(page, self.last):
             return _Same(page)
         challenge = challenge_of(page)
         if challenge is not None:
             raise Blocked(page.url, challenge.value, status=page.status)
-        is_single = request.posting is not None
         if page.status in (404, 410) and not is_single and not self.source.is_passed(page):
             if self.source.is_gone(page):
                 return BoardGone(status=page.status)
@@ -361,7 +389,7 @@ class Poll:
         raise ValueError(f"{self.source.name}: parse ended without Parsed")
 
     def _parse(self, request: PageRequest, page: Page) -> Iterator[RawItem | Parsed]:
-        if self.route is Route.INDIVIDUAL:
+        if self.route is Route.INDIVIDUAL or request.posting is not None:
             return self.source.parse_individual(page, self.row.board, request)
         return self.source.parse(page, self.row.board)
 
@@ -369,12 +397,15 @@ class Poll:
         """Return the page unless it has drifted, so that the gate hears of it."""
         drift = None if read.is_single else walk.drift_of(read.parsed)
         if drift is not None:
-            await self._store(read)
+            await self._store(read, [])
             raise MalformedPage(drift.reason)
         return read
 
-    async def _store(self, read: _Read) -> tuple[Rejected, ...]:
+    async def _store(self, read: _Read, listed: list[_Listed]) -> tuple[Rejected, ...]:
         """Convert and store what is unknown; count all of it.
+
+        Args:
+            listed: Gets what is not stored yet, because its text shall be asked for.
 
         Returns:
             The posting asked for alone, where it lacks what a posting must have.
@@ -400,6 +431,8 @@ class Poll:
                 draft = await self._convert(item, read.page)
                 if isinstance(draft, Rejected):
                     lacking.append(draft)
+                elif item.detail is not None and await self._wants(draft):
+                    listed.append(_Listed(draft, item.detail))
                 else:
                     drafts.append(draft)
             if len(drafts) >= BATCH:
@@ -411,6 +444,47 @@ class Poll:
             reason = self.tally.reasons.most_common(1)[0][0]
             raise MalformedPage(f"{len(lacking)} of {len(read.items)} postings rejected: {reason}")
         return tuple(lacking) if read.is_single else ()
+
+    async def _wants(self, draft: PostingDraft) -> bool:
+        """Say whether a posting of a list is worth a request of its own."""
+        if self.details is None or self.route is Route.INDIVIDUAL:
+            return False
+        if self._wish is None:
+            self._wish = await self.details.wish(self.row)
+        return self._wish(draft)
+
+    async def _complete(self, listed: Sequence[_Listed]) -> None:
+        """Ask for the postings one by one and store them whole; what may not be asked waits.
+
+        A posting whose own page is gone, broken or refused is stored as the list has it, so that it
+        is not asked for again and again; after a broken or refused one no more are asked for.
+
+        Raises:
+            FetchError: Nothing is to be had from the site now.
+        """
+        for one in listed:
+            if self.details_left <= 0:
+                self.tally.waiting += 1
+                continue
+            self.details_left -= 1
+            draft: PostingDraft | Rejected | None = None
+            try:
+                answer = await self._ask(one.request, partial(self._read, one.request))
+            except (Unavailable, MalformedPage) as error:
+                if isinstance(error, Unavailable) and error.failure not in OF_ONE_PAGE:
+                    raise
+                self.details_left = 0
+            else:
+                if isinstance(answer, _Read):
+                    self.tally.gone += len(answer.parsed.gone)
+                    for item in answer.items:
+                        draft = await self._convert(item, answer.page)
+            whole = one.draft
+            if isinstance(draft, PostingDraft):
+                whole = attrs.evolve(
+                    over_stored(draft, one.draft), source_digest=one.draft.source_digest
+                )
+            await self._hand_over([whole])
 
     async def _convert(self, item: RawItem, page: Page) -> PostingDraft | Rejected:
         draft = self.source.convert(item, page, self.row.board)

@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from jobping.actors.backfill import Backfill
+from jobping.actors.details import Details
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.messages import (
@@ -41,7 +42,7 @@ from jobping.core.emptiness import Evidence, Verdict
 from jobping.core.ids import BoardId, Domain, Monotonic, SourceName
 from jobping.core.ladder import Tier
 from jobping.core.order import Order
-from jobping.core.schedule import PollEnd, PollRules, is_due, next_poll
+from jobping.core.schedule import PollEnd, PollRules, due_at, next_poll
 from jobping.core.walk import BoardGone, Complete, Drift, WalkEnd
 from jobping.errors import Denied, DomainUnavailable, StoreError, Unavailable, Unreached
 from jobping.sources.source import Source
@@ -74,6 +75,7 @@ class Parts:
     sources: Mapping[SourceName, Source]
     polls: Mapping[SourceName, PollRules]
     api_sources: frozenset[SourceName] = frozenset()
+    details: Details
     boards_of: BoardsOf
     boards: Boards
     postings: Postings
@@ -314,8 +316,7 @@ class Scraper:
 
     def _cycle_every_s(self, rows: Sequence[StoredBoard]) -> float:
         """Return how long after a cycle's beginning the next one begins."""
-        polls = [self.parts.polls[row.board.source].stretched(self._rules.stretch) for row in rows]
-        return max((rules.poll_every_s for rules in polls), default=LOOK_EVERY_S)
+        return max((self._rules_of(row).poll_every_s for row in rows), default=LOOK_EVERY_S)
 
     async def _look_for_recovery(self) -> None:
         """Make single trials of the tier above, board after board, until enough were good."""
@@ -373,16 +374,24 @@ class Scraper:
         """Return the board that is due longest and when to poll it, or None and when to look."""
         utcnow, now = self.parts.clock.utcnow(), self.parts.clock.monotonic()
         rows = await self._boards()
-        due = [row for row in rows if is_due(row.next_due_at, utcnow)]
+        at = {row.id: due_at(self._rules_of(row), row.next_due_at, utcnow) for row in rows}
+        due = [row for row in rows if at[row.id] <= utcnow]
         if due:
             planned = min(self.gate.plan(), now + LOOK_EVERY_S)
             return min(due, key=_due_since), max(now, planned)
-        waits = [(row.next_due_at - utcnow).total_seconds() for row in rows if row.next_due_at]
+        waits = [(each - utcnow).total_seconds() for each in at.values()]
         return None, now + min([LOOK_EVERY_S, *waits])
+
+    def _rules_of(self, row: StoredBoard) -> PollRules:
+        return self.parts.polls[row.board.source].stretched(self._rules.stretch)
 
     async def _poll(self, row: StoredBoard, page_cap: int | None = None) -> Health:
         """Poll one board by its reliable route."""
-        return await self._run(self._poll_of(row, page_cap))
+        poll = self._poll_of(row, page_cap)
+        if page_cap is None:
+            boards = len(await self.parts.boards_of(self.domain))
+            poll.details_left = self.parts.polls[row.board.source].details(boards)
+        return await self._run(poll)
 
     async def _run(self, poll: Poll) -> Health:
         """Poll one board, store when it is due again, and say in one line what came of it.
@@ -428,6 +437,7 @@ class Scraper:
             ingest=self.parts.ingest,
             news_after=self._news_after(row),
             page_cap=page_cap,
+            details=self.parts.details,
         )
 
     async def _weighed(self, poll: Poll, judgement: Judgement) -> Judgement:
@@ -482,17 +492,16 @@ class Scraper:
             case _:
                 poll_end = PollEnd.FAILED
         failures = 0 if poll_end is PollEnd.STORED else row.failures + 1
-        rules = self.parts.polls[row.board.source].stretched(self._rules.stretch)
         utcnow = self.parts.clock.utcnow()
-        due_at = next_poll(rules, poll_end, failures, utcnow, self.parts.rng)
+        next_due_at = next_poll(self._rules_of(row), poll_end, failures, utcnow, self.parts.rng)
         if poll_end is PollEnd.STORED:
             closed = await boards.mark_polled(
-                row.id, next_due_at=due_at, outcome=judgement.outcome, kept=_kept(poll, end)
+                row.id, next_due_at=next_due_at, outcome=judgement.outcome, kept=_kept(poll, end)
             )
         else:
             closed = await boards.mark_failed(
                 row.id,
-                next_due_at=due_at,
+                next_due_at=next_due_at,
                 outcome=judgement.outcome,
                 is_suspect=judgement.outcome == EMPTY,
                 is_gone=isinstance(end, BoardGone) and row.outcome == judgement.outcome,
@@ -526,7 +535,9 @@ class Scraper:
             unchanged=tally.unchanged,
             duplicate=tally.duplicate,
             rejected=tally.rejected,
+            waiting=tally.waiting,
             news=tally.news,
+            details=tally.details,
             gone=tally.gone,
         )
         if tally.reasons:

@@ -10,11 +10,17 @@ from typing import Final
 
 import attrs
 
+from jobping.core.hours import Hours
+
 FIRST: Final = "first"
 """The period of a profile's very first digest, due whenever it is asked for."""
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MAX_DOUBLINGS: Final = 30
 LONGEST_REST_S: Final = 604_800.0
+MOST_DETAILS: Final = 100
+"""Postings that one poll asks for one by one, so that other boards of the site get their turn."""
+DETAILS_SHARE: Final = 0.5
+"""Of a site's pace, what is asked for one by one beside lists: design/sources.md section 14."""
 
 _DAILY = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}")
 _EVERY = re.compile(r"every-(\d+)")
@@ -37,6 +43,8 @@ class PollRules:
         jitter: Share by which that time varies, to either side.
         retry_s: After the first failure; doubles with each further one, up to `poll_every_s`.
         gone_every_s: Between polls of a board that the site says is gone.
+        details_per_hour: Postings asked for one by one beside lists, all boards of a site together.
+        hours: The only ones of a day in which boards are polled; None: all.
     """
 
     poll_every_s: float = attrs.field(validator=attrs.validators.gt(0))
@@ -45,6 +53,17 @@ class PollRules:
     )
     retry_s: float = attrs.field(default=300.0, validator=attrs.validators.gt(0))
     gone_every_s: float = attrs.field(default=86_400.0, validator=attrs.validators.gt(0))
+    details_per_hour: float = 20.0
+    hours: Hours | None = None
+
+    def details(self, boards: int) -> int:
+        """Return how many postings one poll may ask for one by one.
+
+        Args:
+            boards: How many boards the site's pace is shared by.
+        """
+        share = self.details_per_hour * self.poll_every_s / 3600.0 / max(1, boards)
+        return max(1, min(MOST_DETAILS, int(share)))
 
     def stretched(self, times: float) -> "PollRules":
         """Return the rules with so many times longer rests between good polls, a week at most."""
@@ -77,16 +96,17 @@ FARTHEST: Final = dt.timedelta(days=9)
 """No rule sets a poll farther ahead: a later moment was written while the clock was wrong."""
 
 
-def is_due(next_due_at: dt.datetime | None, utcnow: dt.datetime) -> bool:
-    """Say whether a board is due.
+def due_at(rules: PollRules, next_due_at: dt.datetime | None, utcnow: dt.datetime) -> dt.datetime:
+    """Return when a board is due, not before now.
 
     Args:
         next_due_at: As stored, aware UTC; None: never polled.
         utcnow: Aware UTC.
     """
-    if next_due_at is None:
-        return True
-    return next_due_at <= utcnow or next_due_at > utcnow + FARTHEST
+    at = utcnow
+    if next_due_at is not None and utcnow < next_due_at <= utcnow + FARTHEST:
+        at = next_due_at
+    return rules.hours.next_at(at) if rules.hours else at
 
 
 @attrs.frozen(kw_only=True)

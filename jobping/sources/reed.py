@@ -4,11 +4,13 @@ import base64
 import re
 from decimal import Decimal
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 import attrs
 import msgspec
 
 from jobping.core.board import Board, Coverage
+from jobping.core.hours import Hours
 from jobping.core.ids import SourceName
 from jobping.core.page import Page, PageRequest
 from jobping.core.places import places
@@ -121,8 +123,13 @@ def _dress(request: PageRequest, keys: tuple[str, ...]) -> PageRequest:
 REED = ItemSource(
     name=SourceName("reed"),
     coverage=Coverage.QUERY,
-    terms=Terms(credit="Reed", note="needs a key"),
-    pace=Pace(per_hour=1_800, min_gap_s=2, poll_every_s=24 * 3600),
+    terms=Terms(credit="Reed", note="needs a key; polled from 8 to 20 h London time"),
+    pace=Pace(
+        per_hour=1_800,
+        min_gap_s=2,
+        poll_every_s=24 * 3600,
+        hours=Hours(first=8, last=20, zone=ZoneInfo("Europe/London")),
+    ),
     base_url="https://www.reed.co.uk",
     path=_path,
     dress=_dress,

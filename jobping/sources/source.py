@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import attrs
 
 from jobping.core.board import Board, Coverage, Route
+from jobping.core.hours import Hours
 from jobping.core.ids import Domain, ExternalId, SourceName
 from jobping.core.page import Page, PageRequest
 from jobping.core.posting import KnownPosting, PostingDraft
@@ -27,6 +28,7 @@ class Pace:
         quotas: Most requests per calendar window, in UTC.
         poll_every_s: Seconds between two polls of one board.
         is_shared: Its hosts belong to one vendor and keep the figures together; else each does.
+        hours: The only ones of a day in which it is polled; None: all.
 
     Source:
         design/sources.md section 14.
@@ -38,6 +40,7 @@ class Pace:
     quotas: tuple[Quota, ...] = ()
     poll_every_s: float = 3600.0
     is_shared: bool = True
+    hours: Hours | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from jobping.actors.backfill import Backfill
+from jobping.actors.details import Details
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.domain_ladder import DomainLadder
 from jobping.actors.ingest import ingest
@@ -215,6 +216,7 @@ class Rig:
             api_sources=frozenset(source.name for source in sources if robots is Use.API),
             sources={source.name: source for source in sources},
             polls={source.name: PollRules(poll_every_s=3600.0) for source in sources},
+            details=Details(profiles=self.stores.profiles, clock=self.clock),
             boards_of=boards_of or self.stores.boards.enabled,
             boards=self.stores.boards,
             postings=self.stores.postings,

@@ -1,0 +1,52 @@
+"""Which postings of a list are asked for one by one, because the list does not hold their text.
+
+Only new and changed ones that some profile might want, and no more of them in one poll than leave
+half of the site's pace to its lists. The others of them wait: they are not stored, so the next poll
+finds them as new as they are now.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from jobping.clock import Clock
+from jobping.core.board import StoredBoard
+from jobping.core.hard_filters import why_excluded
+from jobping.core.ids import PostingId
+from jobping.core.matcher import prepare, read
+from jobping.core.posting import PostingDraft, StoredPosting
+from jobping.store.profiles import Profiles
+
+Wish = Callable[[PostingDraft], bool]
+"""Whether anybody might want the posting, by what the list says of it."""
+
+
+@attrs.frozen(kw_only=True)
+class Details:
+    """Knows what the profiles rule out, anew for every poll."""
+
+    profiles: Profiles
+    clock: Clock
+
+    async def wish(self, row: StoredBoard) -> Wish:
+        """Return what judges the postings of a board; raises StoreError."""
+        matchers = [prepare(stored.profile) for stored in await self.profiles.all()]
+        now = self.clock.utcnow()
+
+        def wants(draft: PostingDraft) -> bool:
+            reading = read(
+                StoredPosting(
+                    id=PostingId(0),
+                    version=0,
+                    board_id=row.id,
+                    domain=row.domain,
+                    draft=draft,
+                    first_seen_at=now,
+                    news_at=None,
+                    closed_at=None,
+                    fingerprint=None,
+                )
+            )
+            return any(why_excluded(matcher, reading, now) is None for matcher in matchers)
+
+        return wants
