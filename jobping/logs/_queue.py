@@ -5,14 +5,16 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jobping.events import LEVELS
 
 _BATCH = 256
 """Lines of one write: enough to save system calls, few enough to stop soon (our choice)."""
 
-Line = tuple[int, int, bytes]
-"""Order, rank (the index of its level in `LEVELS`) and bytes."""
+
+_Line = list[Any]
+"""Rank (the index of its level in `LEVELS`) and bytes; a dropped one has no bytes any more."""
 
 
 class LineQueue:
@@ -39,25 +41,31 @@ class LineQueue:
         self._descriptor = descriptor
         self._capacity = capacity
         self._on_dropped = on_dropped
-        self._changed = threading.Condition()
-        self._lanes: tuple[deque[Line], ...] = tuple(deque() for _ in LEVELS)
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._lines: deque[_Line] = deque()
+        self._lanes: tuple[deque[_Line], ...] = tuple(deque() for _ in LEVELS)
         self._dropped = [0] * len(LEVELS)
         self._size = 0
-        self._order = 0
         self._idle = False
         self._closing = False
         # a plain daemon thread: one of trio's would hold up the exit while its reader is stalled
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
-    def put(self, rank: int, line: bytes) -> None:
-        """Queue a line for writing, or count it as dropped. Never waits for the writer."""
-        with self._changed:
+    def put(self, rank: int, text: bytes) -> None:
+        """Queue a line for writing, or count it as dropped. Never waits for the writer.
+
+        Args:
+            rank: The index of its level in `LEVELS`.
+        """
+        line: _Line = [rank, text]
+        with self._lock:  # not the condition, whose own `with` costs more than all of this
             if self._size >= self._capacity and not self._make_room(rank):
                 self._dropped[rank] += 1
                 return
-            self._lanes[rank].append((self._order, rank, line))
-            self._order += 1
+            self._lines.append(line)
+            self._lanes[rank].append(line)
             self._size += 1
             if self._idle:
                 self._idle = False
@@ -73,7 +81,7 @@ class LineQueue:
     def _make_room(self, rank: int) -> bool:
         for lower in range(rank):
             if self._lanes[lower]:
-                self._lanes[lower].popleft()
+                self._lanes[lower].popleft()[1] = b""
                 self._dropped[lower] += 1
                 self._size -= 1
                 return True
@@ -84,18 +92,21 @@ class LineQueue:
             if self._write(batch):
                 self._report()
 
-    def _take(self) -> list[Line]:
+    def _take(self) -> list[_Line]:
         with self._changed:
             while not self._size and not self._closing:
                 self._idle = True
                 self._changed.wait()
             self._idle = False
-            return [self._next() for _ in range(min(self._size, _BATCH))]
-
-    def _next(self) -> Line:
-        lane = min((lane for lane in self._lanes if lane), key=lambda lane: lane[0][0])
-        self._size -= 1
-        return lane.popleft()
+            batch: list[_Line] = []
+            while self._lines and len(batch) < _BATCH:
+                line = self._lines.popleft()
+                rank, text = line
+                if text:
+                    self._lanes[rank].popleft()
+                    batch.append(line)
+            self._size -= len(batch)
+            return batch
 
     def _report(self) -> None:
         with self._changed:
@@ -104,18 +115,18 @@ class LineQueue:
             dropped, self._dropped = self._dropped, [0] * len(LEVELS)
         self._on_dropped(dropped)
 
-    def _write(self, batch: list[Line]) -> bool:
+    def _write(self, batch: list[_Line]) -> bool:
         """Write a batch; False where nobody got it."""
         if self.broken:
             return False
         try:
-            _write_all(self._descriptor, b"".join(line for _order, _rank, line in batch))
+            _write_all(self._descriptor, b"".join([text for _rank, text in batch]))
         except BrokenPipeError:
             self.broken = True
             return False
         except OSError:  # a full disk: these lines are lost, later ones may not be
             with self._changed:
-                for _order, rank, _line in batch:
+                for rank, _text in batch:
                     self._dropped[rank] += 1
             return False
         return True
