@@ -1,8 +1,8 @@
 """Which postings of a list are asked for one by one, because the list does not hold their text.
 
 Only new and changed ones that some profile might want, and no more of them in one poll than leave
-half of the site's pace to its lists. The others of them wait: they are not stored, so the next poll
-finds them as new as they are now.
+half of the site's pace to its lists. The others are stored as the list has them, so that the next
+poll finds them changed and asks for their text then.
 """
 
 from collections.abc import Callable

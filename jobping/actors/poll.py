@@ -7,6 +7,7 @@ posting that is asked for alone and gone is counted, no more: nothing is closed 
 
 import datetime as dt
 import enum
+import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -106,10 +107,10 @@ class Judgement:
 
 @attrs.define(kw_only=True)
 class Tally:
-    """What a poll came to; what is counted from `new` to `waiting` makes up the items answered.
+    """What a poll came to; new + changed + unchanged + duplicate + rejected = items answered.
 
     Attributes:
-        waiting: Postings left for the next poll, because their texts are not asked for in this one.
+        waiting: Postings stored without their text, which a later poll asks for.
         details: Postings asked for one by one beside the list.
         gone: Postings asked for one by one that the source has no longer.
     """
@@ -447,44 +448,56 @@ class Poll:
 
     async def _wants(self, draft: PostingDraft) -> bool:
         """Say whether a posting of a list is worth a request of its own."""
-        if self.details is None or self.route is Route.INDIVIDUAL:
+        if self.details is None or self.route is Route.INDIVIDUAL or self._is_stock(draft):
             return False
         if self._wish is None:
             self._wish = await self.details.wish(self.row)
         return self._wish(draft)
 
-    async def _complete(self, listed: Sequence[_Listed]) -> None:
-        """Ask for the postings one by one and store them whole; what may not be asked waits.
+    def _is_stock(self, draft: PostingDraft) -> bool:
+        posted_at, after = draft.posted_at, self.news_after
+        return posted_at is not None and after is not None and posted_at < after
 
-        A posting whose own page is gone, broken or refused is stored as the list has it, so that it
-        is not asked for again and again; after a broken or refused one no more are asked for.
+    async def _complete(self, listed: Sequence[_Listed]) -> None:
+        """Ask for the postings one by one and store them whole, as many as may be asked for.
+
+        A posting whose own page is gone, broken or refused is stored as the list has it, and not
+        asked for again while that stays the same; after a broken or refused one this poll asks for
+        no more. The others are stored under a digest that no list item has, so that they are asked
+        for next time.
 
         Raises:
             FetchError: Nothing is to be had from the site now.
         """
+        waiting: list[PostingDraft] = []
         for one in listed:
-            if self.details_left <= 0:
-                self.tally.waiting += 1
-                continue
-            self.details_left -= 1
-            draft: PostingDraft | Rejected | None = None
-            try:
-                answer = await self._ask(one.request, partial(self._read, one.request))
-            except (Unavailable, MalformedPage) as error:
-                if isinstance(error, Unavailable) and error.failure not in OF_ONE_PAGE:
-                    raise
-                self.details_left = 0
+            if self.details_left > 0:
+                self.details_left -= 1
+                await self._hand_over([await self._whole(one)])
             else:
-                if isinstance(answer, _Read):
-                    self.tally.gone += len(answer.parsed.gone)
-                    for item in answer.items:
-                        draft = await self._convert(item, answer.page)
-            whole = one.draft
+                digest = hashlib.blake2b(one.draft.source_digest, digest_size=16, person=b"listed")
+                waiting.append(attrs.evolve(one.draft, source_digest=digest.digest()))
+        self.tally.waiting += len(waiting)
+        await self._hand_over(waiting)
+
+    async def _whole(self, one: _Listed) -> PostingDraft:
+        """Return a posting with what its own page says, or as the list has it."""
+        try:
+            answer = await self._ask(one.request, partial(self._read, one.request))
+        except (Unavailable, MalformedPage) as error:
+            if isinstance(error, Unavailable) and error.failure not in OF_ONE_PAGE:
+                raise
+            self.details_left = 0
+            return one.draft
+        if not isinstance(answer, _Read):
+            return one.draft
+        self.tally.gone += len(answer.parsed.gone)
+        for item in answer.items:
+            draft = await self._convert(item, answer.page)
             if isinstance(draft, PostingDraft):
-                whole = attrs.evolve(
-                    over_stored(draft, one.draft), source_digest=one.draft.source_digest
-                )
-            await self._hand_over([whole])
+                digest = one.draft.source_digest
+                return attrs.evolve(over_stored(draft, one.draft), source_digest=digest)
+        return one.draft
 
     async def _convert(self, item: RawItem, page: Page) -> PostingDraft | Rejected:
         draft = self.source.convert(item, page, self.row.board)

@@ -390,7 +390,8 @@ class Scraper:
         poll = self._poll_of(row, page_cap)
         if page_cap is None:
             boards = len(await self.parts.boards_of(self.domain))
-            poll.details_left = self.parts.polls[row.board.source].details(boards)
+            rules = self.parts.polls[row.board.source]
+            poll.details_left = rules.details(boards, is_first=row.polled_at is None)
         return await self._run(poll)
 
     async def _run(self, poll: Poll) -> Health:

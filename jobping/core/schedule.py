@@ -19,6 +19,7 @@ MAX_DOUBLINGS: Final = 30
 LONGEST_REST_S: Final = 604_800.0
 MOST_DETAILS: Final = 100
 """Postings that one poll asks for one by one, so that other boards of the site get their turn."""
+FIRST_DETAILS_S: Final = 60.0
 DETAILS_SHARE: Final = 0.5
 """Of a site's pace, what is asked for one by one beside lists: design/sources.md section 14."""
 
@@ -56,14 +57,17 @@ class PollRules:
     details_per_hour: float = 20.0
     hours: Hours | None = None
 
-    def details(self, boards: int) -> int:
+    def details(self, boards: int, *, is_first: bool) -> int:
         """Return how many postings one poll may ask for one by one.
 
         Args:
             boards: How many boards the site's pace is shared by.
+            is_first: The board was never polled; a first digest does not wait long for texts.
         """
-        share = self.details_per_hour * self.poll_every_s / 3600.0 / max(1, boards)
-        return max(1, min(MOST_DETAILS, int(share)))
+        hours = (
+            FIRST_DETAILS_S / 3600.0 if is_first else self.poll_every_s / 3600.0 / max(1, boards)
+        )
+        return max(1, min(MOST_DETAILS, int(self.details_per_hour * hours)))
 
     def stretched(self, times: float) -> "PollRules":
         """Return the rules with so many times longer rests between good polls, a week at most."""

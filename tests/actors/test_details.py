@@ -1,5 +1,6 @@
 """Postings whose text no list holds, asked for one by one beside the list."""
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -57,7 +58,7 @@ class Polls:
         source = at(SMARTRECRUITERS, server)
         return cls(rig=rig, source=source, row=await rig.add_board(source))
 
-    async def run(self, details: int) -> WalkEnd | Idle:
+    async def run(self, details: int, news_after: dt.datetime | None = None) -> WalkEnd | Idle:
         kept = self.last.answer if self.last else None
         async with self.rig.open_ingest() as ingest:
             self.last = Poll(
@@ -66,7 +67,7 @@ class Polls:
                 gate=await self.rig.loaded_gate(self.row.domain),
                 postings=self.rig.stores.postings,
                 ingest=ingest.ref,
-                news_after=None,
+                news_after=news_after,
                 details=Details(profiles=self.rig.stores.profiles, clock=self.rig.clock),
                 details_left=details,
                 last=kept,
@@ -79,6 +80,12 @@ class Polls:
         """Return new, waiting, details."""
         assert self.last is not None
         return self.last.tally.new, self.last.tally.waiting, self.last.tally.details
+
+    def items(self) -> int:
+        """Return how many items the poll accounts for."""
+        assert self.last is not None
+        tally = self.last.tally
+        return tally.new + tally.changed + tally.unchanged + tally.duplicate + tally.rejected
 
 
 async def texts(rig: Rig) -> dict[str, str]:
@@ -117,10 +124,11 @@ async def test_what_the_budget_does_not_reach_waits_and_nothing_is_lost(rig: Rig
     await wish(rig)
     async with open_fault_server(board(1, 2, 3, 4, 5)) as server:
         polls = await Polls.of(rig, server)
-        for expected in ((2, 3, 2), (2, 1, 2), (1, 0, 1), (0, 0, 0)):
+        for expected in ((5, 3, 2), (0, 1, 2), (0, 0, 1), (0, 0, 0)):
             assert await polls.run(2) == Complete()
             assert polls.came_to() == expected
-        assert len(await texts(rig)) == 5
+            assert polls.items() == 5
+            assert list((await texts(rig)).values()).count("") == expected[1]
 
 
 async def test_an_unchanged_list_is_read_again_while_postings_wait(rig: Rig) -> None:
@@ -130,7 +138,18 @@ async def test_an_unchanged_list_is_read_again_while_postings_wait(rig: Rig) -> 
         polls = await Polls.of(rig, server)
         await polls.run(1)
         await polls.run(1)
-        assert len(await texts(rig)) == 2
+        assert "" not in (await texts(rig)).values()
+
+
+async def test_stock_of_a_first_walk_is_stored_as_listed(rig: Rig) -> None:
+    await wish(rig)
+    old = {"id": "1", "name": "Analyst 1", "releasedDate": "2020-01-01T00:00:00.000Z"}
+    listed = {"offset": 0, "limit": 100, "totalFound": 1, "content": [old]}
+    answers = board(1) | {BOARD: respond(json.dumps(listed).encode())}
+    async with open_fault_server(answers) as server:
+        polls = await Polls.of(rig, server)
+        await polls.run(10, news_after=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+        assert polls.came_to() == (1, 0, 0)
 
 
 async def test_what_every_profile_rules_out_costs_no_request(rig: Rig) -> None:
@@ -160,7 +179,7 @@ async def test_a_posting_whose_own_page_is_broken_is_stored_as_listed(
     async with open_fault_server(board(1, 2) | {f"{BOARD}/1": answer}) as server:
         polls = await Polls.of(rig, server)
         assert await polls.run(10) == Complete()
-        assert (await texts(rig)) == {"1": ""}
+        assert (await texts(rig)) == {"1": "", "2": ""}
         await polls.run(10)
         assert set((await texts(rig)).values()) == {"", "Job\n\nCount everything."}
 
@@ -189,11 +208,17 @@ async def test_a_site_that_has_enough_is_left_alone_and_nothing_is_stored_withou
 
 
 @pytest.mark.parametrize(
-    ("per_hour", "every_s", "boards", "limit"),
-    [(9, 3600, 1, 9), (9, 3600, 20, 1), (600, 3600, 1, MOST_DETAILS), (600, 60, 4, 2)],
+    ("per_hour", "every_s", "boards", "is_first", "limit"),
+    [
+        (9, 3600, 1, False, 9),
+        (9, 3600, 20, False, 1),
+        (600, 3600, 1, False, MOST_DETAILS),
+        (600, 3600, 1, True, 10),
+        (600, 60, 4, False, 2),
+    ],
 )
 def test_details_of_a_poll_share_half_of_the_sites_pace(
-    per_hour: float, every_s: float, boards: int, limit: int
+    per_hour: float, every_s: float, boards: int, is_first: bool, limit: int
 ) -> None:
     rules = PollRules(poll_every_s=every_s, details_per_hour=per_hour)
-    assert rules.details(boards) == limit
+    assert rules.details(boards, is_first=is_first) == limit
