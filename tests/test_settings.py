@@ -93,6 +93,7 @@ pay_floor = "30,000 EUR/year"
 languages = ["en", "DE"]
 max_items = 5
 max_per_company = 1
+email = "ana@example.org"
 
 [matching]
 recent_days = 30
@@ -223,6 +224,7 @@ def test_every_section_of_the_file_is_read(
                 languages=("en", "de"),
                 max_items=5,
                 max_per_company=1,
+                email="ana@example.org",
             ),
         ),
         matching=MatchingSettings(recent_days=30, backfill_days=3),
@@ -346,6 +348,11 @@ level = "loud"
         (
             "[[profile]]\nname = 'me'\nremote = ['any']",
             '[[profile]] 1 remote = ["any"]: must be one of any, only, no',
+        ),
+        (
+            "[[profile]]\nname = 'me'\nemail = 'a@b.example, c@d.example'",
+            "[[profile]] 1 email = (hidden): must be one mail address in ASCII,"
+            ' such as "ana@example.org"',
         ),
         (
             "[[profile]]\nname = 'me'\npay_floor = 'lots'",

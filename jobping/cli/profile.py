@@ -65,6 +65,12 @@ def add(commands: Commands) -> None:
         examples=_EXAMPLES[:2],
     )
     adding.add_argument("name", metavar="NAME", help="lower-case letters, digits and hyphens")
+    adding.add_argument(
+        "--email", metavar="ADDRESS", help="where mail may go once its owner has confirmed"
+    )
+    adding.add_argument(
+        "--confirmed", action="store_true", help="you vouch that the owner wants the mail"
+    )
     _add_wishes(adding)
     adding.set_defaults(command=_add)
     listing = add_command(below, "list", "show all profiles")
@@ -103,7 +109,7 @@ def fields_of(arguments: argparse.Namespace) -> dict[str, object]:
         key = option.replace("-", "_")
         if (given := getattr(arguments, key)) is not None:
             fields[key] = [word.strip() for text in given for word in text.split(",")]
-    for key in ("remote", "pay_floor", "max_items", "max_per_company"):
+    for key in ("remote", "pay_floor", "max_items", "max_per_company", "email"):
         if (value := getattr(arguments, key)) is not None:
             fields[key] = value
     return fields
@@ -116,7 +122,7 @@ def _add(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
 
     async def body(stores: "Stores") -> int:
-        await stores.profiles.add(profile)
+        await stores.profiles.add(profile, is_confirmed=arguments.confirmed)
         print(f"{profile.name}: added; a running daemon finds it within half a minute")
         return 0
 
@@ -198,6 +204,8 @@ def as_json(stored: StoredProfile) -> dict[str, object]:
         "languages": list(profile.languages),
         "max_items": profile.max_items,
         "max_per_company": profile.max_per_company,
+        "email": profile.email,
+        "takes_mail": stored.address is not None,
     }
 
 

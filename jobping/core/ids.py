@@ -10,6 +10,7 @@ ExternalId = NewType("ExternalId", str)
 BoardId = NewType("BoardId", int)
 PostingId = NewType("PostingId", int)
 ProfileId = NewType("ProfileId", int)
+SubscriberId = NewType("SubscriberId", int)
 DigestId = NewType("DigestId", int)
 Monotonic = NewType("Monotonic", float)
 """Seconds of a clock that never goes back; for pace and time-outs only."""

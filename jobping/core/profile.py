@@ -7,7 +7,8 @@ from decimal import Decimal
 import attrs
 
 from jobping.core.board import Origin
-from jobping.core.ids import ProfileId
+from jobping.core.ids import ProfileId, SubscriberId
+from jobping.core.mail_address import check_mail_address
 from jobping.core.posting import Interval
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -61,9 +62,11 @@ class Profile:
         languages: ISO 639-1 codes of texts the person reads.
         max_items: Most postings in one digest.
         max_per_company: Most postings of one company in one digest.
+        email: The person's mail address; no wish, and no part of the version.
 
     Raises:
-        ValueError: The name does not fit its pattern, or a limit is below 1.
+        ValueError: The name does not fit its pattern, a limit is below 1, or `email` is not
+            exactly one address.
     """
 
     name: str = attrs.field()
@@ -78,6 +81,7 @@ class Profile:
     languages: tuple[str, ...] = ()
     max_items: int = attrs.field(default=10)
     max_per_company: int = attrs.field(default=3)
+    email: str | None = attrs.field(default=None, repr=False)
 
     @name.validator
     def _check_name(self, _attribute: object, value: str) -> None:
@@ -93,15 +97,28 @@ class Profile:
         if value < 1:
             raise ValueError(f"{attribute.name} {value}: 1 or more")
 
+    @email.validator
+    def _check_email(self, _attribute: object, value: str | None) -> None:
+        if value is not None:
+            check_mail_address(value)
+
 
 @attrs.frozen(kw_only=True)
 class StoredProfile:
-    """A profile as the store holds it; `version` grows with each edit."""
+    """A profile as the store holds it; `version` grows with each edit of the wishes.
+
+    Attributes:
+        subscriber: Whose it is; None: nobody's mail address is known.
+        address: Where mail may go now; None: there is no address, it is not confirmed, or its
+            owner has unsubscribed.
+    """
 
     id: ProfileId
     version: int
     origin: Origin
     profile: Profile
+    subscriber: SubscriberId | None = None
+    address: str | None = attrs.field(default=None, repr=False)
 
 
 EXAMPLE = Profile(

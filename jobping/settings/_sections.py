@@ -174,6 +174,7 @@ def read_profile(table: Table) -> Profile | None:
         languages=table.take("languages", values.many(values.language, "languages"), ()),
         max_items=table.take("max_items", most, own.max_items),
         max_per_company=table.take("max_per_company", most, own.max_per_company),
+        email=table.take("email", values.mail_address, None),
     )
     return profile if name else None
 

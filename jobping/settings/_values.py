@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from jobping.core.mail_address import check_mail_address
 from jobping.core.posting import Interval
 from jobping.core.profile import PayFloor
 from jobping.settings._records import Network, Secret
@@ -159,6 +160,11 @@ def contact(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"(https?://|[^\s@()]+@)[!-'*-~]{3,200}", value):
         return value
     raise ValueError("a URL or a mail address without blanks or brackets")
+
+
+def mail_address(value: object) -> str:
+    """Read exactly one mail address."""
+    return check_mail_address(value if isinstance(value, str) else "")
 
 
 def database_url(value: object) -> Secret:

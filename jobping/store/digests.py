@@ -38,8 +38,8 @@ ON CONFLICT DO NOTHING
 
 _UNFINISHED = """
 SELECT d.id AS digest_id, d.period, d.message_id, d.claimed_at,
-       p.id, p.version, p.origin, p.wishes
-FROM digest d JOIN profile p ON p.id = d.profile_id
+       p.id, p.version, p.origin, p.wishes, p.subscriber_id, p.email, p.address
+FROM digest d JOIN stored_profile p ON p.id = d.profile_id
 WHERE d.state = 'claimed' AND ($1::bigint IS NULL OR d.id = $1)
 ORDER BY d.id
 """

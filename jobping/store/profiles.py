@@ -1,4 +1,4 @@
-"""Profiles: who wants what, who wrote it down, and whether its own search is done."""
+"""Profiles: who wants what, who wrote it down, where mail may go, and what is searched."""
 
 from collections.abc import Sequence
 
@@ -14,34 +14,65 @@ from jobping.store.rows import clean, profile_of, wishes_of
 # One writer of the list at a time, so that two cannot both judge the example profile.
 _LOCK = "LOCK TABLE profile IN SHARE ROW EXCLUSIVE MODE"
 
+# An address that is known keeps its state: confirmed stays confirmed, unsubscribed unsubscribed.
+_SUBSCRIBE = """
+INSERT INTO subscriber AS s (address, confirmed_at)
+SELECT DISTINCT ON (lower(email)) email, CASE WHEN $2 THEN now() END
+FROM unnest($1::text[]) AS e (email)
+WHERE email IS NOT NULL
+ORDER BY lower(email)
+ON CONFLICT (lower(address)) DO UPDATE SET
+    address = excluded.address, confirmed_at = coalesce(s.confirmed_at, excluded.confirmed_at)
+"""
+
 # Enters profiles of one origin; only other wishes make another version.
 _ENTER = """
-INSERT INTO profile AS p (name, wishes, origin)
-SELECT name, wishes, $3 FROM unnest($1::text[], $2::jsonb[]) AS e (name, wishes)
+INSERT INTO profile AS p (name, wishes, origin, subscriber_id)
+SELECT e.name, e.wishes, $3, s.id
+FROM unnest($1::text[], $2::jsonb[], $4::text[]) AS e (name, wishes, email)
+LEFT JOIN subscriber s ON lower(s.address) = lower(e.email)
 ON CONFLICT (name) DO UPDATE SET
-    origin = excluded.origin, wishes = excluded.wishes,
+    origin = excluded.origin, wishes = excluded.wishes, subscriber_id = excluded.subscriber_id,
     version = p.version + (p.wishes IS DISTINCT FROM excluded.wishes)::integer
 """
 
 _DROP_OTHERS = "DELETE FROM profile WHERE origin = $2 AND name <> ALL($1::text[])"
 
+# An address that nobody uses goes, unless its owner has unsubscribed: that must not be forgotten.
+_DROP_UNUSED = """
+DELETE FROM subscriber s
+WHERE unsubscribed_at IS NULL
+  AND NOT EXISTS (SELECT FROM profile p WHERE p.subscriber_id = s.id)
+"""
+
 _HAS_CHOSEN = "SELECT EXISTS (SELECT FROM profile WHERE origin <> 'default')"
 
-_FIND = "SELECT * FROM profile WHERE name = $1"
+_FIND = "SELECT * FROM stored_profile WHERE name = $1"
 
 _REMOVE = "DELETE FROM profile WHERE name = $1"
 
-_ALL = "SELECT * FROM profile ORDER BY name"
+_ALL = "SELECT * FROM stored_profile ORDER BY name"
 
-_UNSEARCHED = "SELECT * FROM profile WHERE searched_version < version ORDER BY id"
+_UNSEARCHED = "SELECT * FROM stored_profile WHERE searched_version < version ORDER BY id"
 
 
 async def _replace(connection: Connection, origin: Origin, profiles: Sequence[Profile]) -> None:
     """Make the profiles of one origin these; asyncio side, inside a transaction."""
     distinct = {profile.name: profile for profile in profiles}
-    wishes = [wishes_of(profile) for profile in distinct.values()]
     await connection.execute(_DROP_OTHERS, list(distinct), origin.value)
-    await connection.execute(_ENTER, list(distinct), wishes, origin.value)
+    await _enter(connection, origin, list(distinct.values()), is_confirmed=True)
+    await connection.execute(_DROP_UNUSED)
+
+
+async def _enter(
+    connection: Connection, origin: Origin, profiles: Sequence[Profile], *, is_confirmed: bool
+) -> None:
+    """Write profiles with their addresses; asyncio side, inside a transaction."""
+    names = [profile.name for profile in profiles]
+    emails = [profile.email for profile in profiles]
+    await connection.execute(_SUBSCRIBE, emails, is_confirmed)
+    wishes = [wishes_of(profile) for profile in profiles]
+    await connection.execute(_ENTER, names, wishes, origin.value, emails)
 
 
 async def _place_example(connection: Connection) -> None:
@@ -68,7 +99,7 @@ async def _find(connection: Connection, name: str) -> StoredProfile | None:
     return None if row is None else profile_of(row)
 
 
-async def _add(connection: Connection, profile: Profile) -> StoredProfile:
+async def _add(connection: Connection, profile: Profile, is_confirmed: bool) -> StoredProfile:
     """Enter one profile by command; asyncio side."""
     async with connection.transaction():
         await connection.execute(_LOCK)
@@ -76,7 +107,7 @@ async def _add(connection: Connection, profile: Profile) -> StoredProfile:
         present = await _find(connection, profile.name)
         if present is not None:
             raise StoreConflict(_say_present(present))
-        await connection.execute(_ENTER, [profile.name], [wishes_of(profile)], Origin.COMMAND.value)
+        await _enter(connection, Origin.COMMAND, (profile,), is_confirmed=is_confirmed)
         added = await _find(connection, profile.name)
     if added is None:
         raise StoreConflict(f"profile {profile.name} could not be added")
@@ -93,6 +124,7 @@ async def _remove(connection: Connection, name: str) -> None:
         if present.origin is not Origin.COMMAND:
             raise StoreConflict(_say_present(present))
         await connection.execute(_REMOVE, present.profile.name)
+        await connection.execute(_DROP_UNUSED)
         await _place_example(connection)
 
 
@@ -117,7 +149,8 @@ class Profiles:
         """Bring the profiles in line with the configuration.
 
         A profile that left the file goes with its matches and digests; one that a command had
-        added under a name of the file becomes the file's.
+        added under a name of the file becomes the file's. Addresses of the file are confirmed;
+        one whose owner has unsubscribed stays so.
         """
         await self.database.run(_sync, configured)
 
@@ -125,13 +158,16 @@ class Profiles:
         """Return every profile, by name."""
         return await self.database.run(_select, _ALL)
 
-    async def add(self, profile: Profile) -> StoredProfile:
+    async def add(self, profile: Profile, *, is_confirmed: bool = False) -> StoredProfile:
         """Add a profile by command; the example goes.
+
+        Args:
+            is_confirmed: The operator vouches that the owner of the address wants mail.
 
         Raises:
             StoreConflict: The name is taken; the message says where that profile is changed.
         """
-        return await self.database.run(_add, profile)
+        return await self.database.run(_add, profile, is_confirmed)
 
     async def remove(self, name: str) -> None:
         """Delete a profile that a command had added, with its matches and digests.

@@ -13,7 +13,15 @@ import attrs
 import msgspec
 
 from jobping.core.board import Board, Origin, StoredBoard
-from jobping.core.ids import BoardId, Domain, ExternalId, PostingId, ProfileId, SourceName
+from jobping.core.ids import (
+    BoardId,
+    Domain,
+    ExternalId,
+    PostingId,
+    ProfileId,
+    SourceName,
+    SubscriberId,
+)
 from jobping.core.match import Match, MatchedPosting
 from jobping.core.posting import (
     Interval,
@@ -201,17 +209,21 @@ def matched_of(row: asyncpg.Record) -> MatchedPosting:
 
 
 def profile_of(row: asyncpg.Record) -> StoredProfile:
-    """Read a row of `profile`."""
+    """Read a row of the view `stored_profile`."""
+    wishes = msgspec.json.decode(row["wishes"], type=Profile)
+    subscriber = row["subscriber_id"]
     return StoredProfile(
         id=ProfileId(row["id"]),
         version=row["version"],
         origin=Origin(row["origin"]),
-        profile=msgspec.json.decode(row["wishes"], type=Profile),
+        profile=attrs.evolve(wishes, email=row["email"]),
+        subscriber=None if subscriber is None else SubscriberId(subscriber),
+        address=row["address"],
     )
 
 
 def wishes_of(profile: Profile) -> str:
-    """Return a profile as JSON text for the column `wishes`."""
+    """Return a profile as JSON text for the column `wishes`; its mail address stands elsewhere."""
     cleaned = attrs.evolve(
         profile,
         words=tuple(map(clean, profile.words)),
@@ -221,4 +233,6 @@ def wishes_of(profile: Profile) -> str:
         places=tuple(map(clean, profile.places)),
         languages=tuple(map(clean, profile.languages)),
     )
-    return msgspec.json.encode(cleaned).decode()
+    wishes = msgspec.to_builtins(cleaned)
+    del wishes["email"]
+    return msgspec.json.encode(wishes).decode()

@@ -133,6 +133,68 @@ async def test_remove_names_who_owns_a_profile_that_no_command_added(database: D
     assert await origins(profiles) == {"ana": Origin.FILE}
 
 
+EMAIL = "Ana@Example.org"
+WITH_EMAIL = attrs.evolve(FULL, email=EMAIL)
+
+
+async def unsubscribe(database: Database) -> None:
+    await sql(database, "UPDATE subscriber SET unsubscribed_at = now()")
+
+
+async def test_address_added_by_command_waits_for_confirmation(database: Database) -> None:
+    added = await Profiles(database=database).add(WITH_EMAIL)
+    assert (added.profile, added.address) == (WITH_EMAIL, None)
+    assert added.subscriber is not None
+
+
+async def test_address_that_the_operator_vouches_for_takes_mail(database: Database) -> None:
+    profiles = Profiles(database=database)
+    added = await profiles.add(WITH_EMAIL, is_confirmed=True)
+    assert added.address == EMAIL
+    await profiles.sync([attrs.evolve(BOB, email="bob@example.org")])
+    assert [row.address for row in await profiles.all()] == [EMAIL, "bob@example.org"]
+
+
+async def test_address_is_one_subscriber_in_whatever_case(database: Database) -> None:
+    profiles = Profiles(database=database)
+    first = await profiles.add(WITH_EMAIL)
+    second = await profiles.add(attrs.evolve(BOB, email=EMAIL.lower()), is_confirmed=True)
+    assert first.subscriber == second.subscriber
+    assert [row.address for row in await profiles.all()] == [EMAIL.lower()] * 2
+
+
+async def test_unsubscribed_address_is_not_revived_by_file_or_command(database: Database) -> None:
+    profiles = Profiles(database=database)
+    await profiles.sync([WITH_EMAIL])
+    await unsubscribe(database)
+    await profiles.sync([WITH_EMAIL])
+    await profiles.sync([])
+    await profiles.sync([WITH_EMAIL])
+    await profiles.add(attrs.evolve(BOB, email=EMAIL.upper()), is_confirmed=True)
+    assert [row.address for row in await profiles.all()] == [None, None]
+
+
+async def test_address_that_no_profile_uses_is_forgotten(database: Database) -> None:
+    profiles = Profiles(database=database)
+    await profiles.sync([WITH_EMAIL])
+    await profiles.sync([attrs.evolve(FULL, email="new@example.org")])
+    assert await sql(database, "SELECT address FROM subscriber") == [("new@example.org",)]
+    await profiles.add(attrs.evolve(BOB, email="bob@example.org"))
+    await profiles.remove("bob")
+    await profiles.sync([FULL])
+    assert await sql(database, "SELECT address FROM subscriber") == []
+
+
+async def test_other_address_is_no_other_version(database: Database) -> None:
+    profiles = Profiles(database=database)
+    await profiles.sync([FULL])
+    await profiles.sync([WITH_EMAIL])
+    [stored] = await profiles.all()
+    assert (stored.version, stored.profile.email) == (1, EMAIL)
+    [(wishes,)] = await sql(database, "SELECT wishes::text FROM profile")
+    assert "email" not in wishes
+
+
 async def test_profile_removed_takes_every_row_about_it_along(database: Database) -> None:
     ana, bob = await add_profile(database, "ana"), await add_profile(database, "bob")
     postings = await add_news(database, draft("1"), draft("2"))
@@ -146,16 +208,24 @@ async def test_profile_removed_takes_every_row_about_it_along(database: Database
         assert rows == [(bob.id,)], table
 
 
-async def test_every_column_that_names_a_profile_cascades(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("owner", "tables"),
+    [("profile", ["digest", "digest_item", "match", "ranking"]), ("subscriber", ["profile"])],
+)
+async def test_every_column_that_names_a_person_cascades(
+    database: Database, owner: str, tables: list[str]
+) -> None:
     named = await sql(
         database,
         "SELECT table_name::text FROM information_schema.columns JOIN information_schema.tables"
-        " USING (table_schema, table_name) WHERE column_name = 'profile_id'"
-        " AND table_type = 'BASE TABLE' ORDER BY 1",
+        " USING (table_schema, table_name) WHERE column_name = $1 || '_id'"
+        " AND table_type = 'BASE TABLE' AND table_name <> 'erasure' ORDER BY 1",
+        owner,
     )
     cascading = await sql(
         database,
         "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
-        " AND confrelid = 'profile'::regclass AND confdeltype = 'c' ORDER BY 1",
+        " AND confrelid = $1::regclass AND confdeltype = 'c' ORDER BY 1",
+        owner,
     )
-    assert cascading == named == [("digest",), ("digest_item",), ("match",), ("ranking",)]
+    assert cascading == named == [(table,) for table in tables]
