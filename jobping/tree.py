@@ -74,6 +74,7 @@ from jobping.store.postings import Postings
 from jobping.store.profiles import Profiles
 from jobping.store.rankings import Rankings
 from jobping.store.spending import Spending
+from jobping.store.subscribers import Subscribers
 from supervisors import (
     ActorFunction,
     AnyChildSpec,
@@ -120,6 +121,7 @@ class Stores:
     gates: Gates
     rankings: Rankings
     spending: Spending
+    subscribers: Subscribers
 
     @classmethod
     def of(cls, database: Database) -> "Stores":
@@ -133,6 +135,7 @@ class Stores:
             gates=Gates(database=database),
             rankings=Rankings(database=database),
             spending=Spending(database=database),
+            subscribers=Subscribers(database=database),
         )
 
 

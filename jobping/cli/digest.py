@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from jobping.cli.parser import Commands, add_command, add_commands, add_config_options
-from jobping.cli.profile import find
+from jobping.cli.people import find
 from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
 from jobping.core.digest import compose, select

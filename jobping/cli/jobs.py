@@ -13,7 +13,7 @@ from jobping.cli.parser import (
     add_json_option,
     add_limit_option,
 )
-from jobping.cli.profile import find
+from jobping.cli.people import find
 from jobping.cli.session import with_stores
 from jobping.clock import Clock
 from jobping.core.match import MatchedPosting

@@ -1,8 +1,9 @@
-"""`jobping profile add|list|show|remove`."""
+"""`jobping profile add|list|show|remove`; what concerns people is in `people`."""
 
 import argparse
 from typing import TYPE_CHECKING
 
+from jobping.cli import people
 from jobping.cli.output import Column, print_json, print_pairs, print_table
 from jobping.cli.parser import (
     Commands,
@@ -51,7 +52,7 @@ def add(commands: Commands) -> None:
         "profile",
         "what is wanted, and what is not",
         group="boards and profiles",
-        usage="add|list|show|remove",
+        usage="add|import|list|show|confirm|unsubscribe|export|erase|remove",
         details="Profiles of the configuration file can only be changed there; the others only"
         " here. While there is none, an example is used: early career in Europe.",
         examples=_EXAMPLES,
@@ -85,6 +86,7 @@ def add(commands: Commands) -> None:
     removing.set_defaults(command=_remove)
     for command in (adding, listing, showing, removing):
         add_config_options(command)
+    people.add(below)
 
 
 def _add_wishes(parser: Parser) -> None:
@@ -122,8 +124,9 @@ def _add(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
 
     async def body(stores: "Stores") -> int:
-        await stores.profiles.add(profile, is_confirmed=arguments.confirmed)
+        stored = await stores.profiles.add(profile, is_confirmed=arguments.confirmed)
         print(f"{profile.name}: added; a running daemon finds it within half a minute")
+        people.say_no_mail(profile.name, await people.consent_of(stores, stored))
         return 0
 
     return with_stores(arguments, body)
@@ -143,11 +146,12 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     async def body(stores: "Stores") -> int:
-        stored = await find(stores, arguments.name)
+        stored = await people.find(stores, arguments.name)
+        shown = as_json(stored) | await people.consent_of(stores, stored)
         if arguments.json:
-            print_json(as_json(stored))
+            print_json(shown)
         else:
-            print_pairs([(key, _text(value)) for key, value in as_json(stored).items()])
+            print_pairs([(key, _text(value)) for key, value in shown.items()])
         return 0
 
     return with_stores(arguments, body)
@@ -160,20 +164,6 @@ def _remove(arguments: argparse.Namespace) -> int:
         return 0
 
     return with_stores(arguments, body)
-
-
-async def find(stores: "Stores", name: str) -> StoredProfile:
-    """Return the profile of that name.
-
-    Raises:
-        UsageError: There is none; the message names those that exist.
-    """
-    profiles = await stores.profiles.all()
-    for stored in profiles:
-        if stored.profile.name == name:
-            return stored
-    known = ", ".join(stored.profile.name for stored in profiles) or "none"
-    raise UsageError(f"no profile is called {name!r}; there are: {known}")
 
 
 def _row(stored: StoredProfile) -> list[str]:
@@ -217,6 +207,8 @@ def _text(value: object) -> str:
     match value:
         case None:
             return "-"
+        case bool():
+            return "yes" if value else "no"
         case list() | tuple():
             return ", ".join(str(item) for item in value) or "-"
         case _:

@@ -11,7 +11,8 @@ from jobping.core.ids import ProfileId, SubscriberId
 from jobping.core.mail_address import check_mail_address
 from jobping.core.posting import Interval
 
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+LONGEST_NAME = 40
+NAME_PATTERN = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{LONGEST_NAME - 1}}}")
 
 
 class RemoteWish(enum.Enum):
