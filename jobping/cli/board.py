@@ -17,6 +17,7 @@ from jobping.cli.parser import (
     add_commands,
     add_config_options,
     add_json_option,
+    read_text,
 )
 from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
@@ -132,11 +133,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """Return the rows of a file that hold something, with their line numbers."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from error
-    lines = [line if not line.lstrip().startswith("#") else "" for line in text.splitlines()]
+    lines = [line if line.lstrip()[:1] != "#" else "" for line in read_text(path).splitlines()]
     rows = ([cell.strip() for cell in row] for row in csv.reader(lines))
     return [(number, row) for number, row in enumerate(rows, 1) if row and row[0]]
 

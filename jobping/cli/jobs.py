@@ -4,7 +4,7 @@ import argparse
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from jobping.cli.output import Column, age, place, print_json, print_table
+from jobping.cli.output import Column, age, place, print_csv, print_json, print_table
 from jobping.cli.parser import (
     Commands,
     add_command,
@@ -39,6 +39,11 @@ _MATCHED = (
     Column(title="sent"),
     Column(title="why", folds=True),
     Column(title="url", folds=True),
+)
+_ANY_AGE_S = 3650 * 86_400.0
+_CSV = (
+    *("score", "title", "company", "url", "places", "remote", "pay", "posted_at"),
+    *("first_seen_at", "closed_at", "sent_at", "source", "origin", "reason"),
 )
 _WHY = (
     Column(title="score", right=True),
@@ -76,7 +81,7 @@ def add(commands: Commands) -> None:
         "the postings that fit a profile, best first",
         group="results",
         usage="PROFILE",
-        examples=["jobping matches example --why", "jobping matches me --limit 50 --json"],
+        examples=["jobping matches example --why", "jobping matches me --unsent --csv >me.csv"],
     )
     matching.add_argument("profile", metavar="PROFILE")
     matching.add_argument(
@@ -84,6 +89,10 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="who ranked each, and what the local ranking says of it today",
     )
+    matching.add_argument(
+        "--unsent", action="store_true", help="what the digests so far had no room for"
+    )
+    matching.add_argument("--csv", action="store_true", help="print CSV instead of a table")
     matching.set_defaults(command=_matches)
     for command in (searching, matching):
         add_limit_option(command, 20)
@@ -107,11 +116,18 @@ def _search(arguments: argparse.Namespace) -> int:
 def _matches(arguments: argparse.Namespace) -> int:
     async def body(stores: "Stores") -> int:
         stored = await find(stores, arguments.profile)
-        matched = await stores.matches.listed(stored.id, limit=arguments.limit)
+        if arguments.unsent:
+            matched = await stores.matches.pending(
+                stored.id, within_s=_ANY_AGE_S, limit=arguments.limit
+            )
+        else:
+            matched = await stores.matches.listed(stored.id, limit=arguments.limit)
         now = Clock().utcnow()
         empty = f"nothing fits {stored.profile.name} yet"
         if arguments.json:
             print_json([_matched_json(item) for item in matched])
+        elif arguments.csv:
+            print_csv(_CSV, [_csv_row(item) for item in matched])
         elif arguments.why:
             rows = [_why_row(item, judge(stored.profile, item.posting, now)) for item in matched]
             print_table(_WHY, rows, empty=empty)
@@ -145,6 +161,12 @@ def _matched_row(item: MatchedPosting, now: dt.datetime) -> list[str]:
         item.match.reason,
         draft.url,
     ]
+
+
+def _csv_row(item: MatchedPosting) -> list[str]:
+    row = as_json(item.posting) | _matched_json(item)
+    values = (row[key] for key in _CSV)
+    return ["; ".join(value) if isinstance(value, list) else str(value or "") for value in values]
 
 
 def _why_row(item: MatchedPosting, local: Excluded | Scored) -> list[str]:

@@ -1,5 +1,6 @@
 """Tables and JSON. What strangers wrote is made harmless before it is shown."""
 
+import csv
 import datetime as dt
 import json
 import sys
@@ -85,6 +86,19 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 def print_json(value: object) -> None:
     """Print JSON in ASCII, so that no character of a stranger reaches a terminal."""
     print(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def print_csv(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print CSV; no cell of a stranger is a formula for a spreadsheet, nor a trick for a terminal.
+
+    Source:
+        OWASP, "CSV Injection": a cell that begins with one of these gets an apostrophe.
+    """
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(titles)
+    for row in rows:
+        cells = (printable(cell, _LONGEST) for cell in row)
+        writer.writerow([f"'{cell}" if cell.startswith(tuple("=+-@")) else cell for cell in cells])
 
 
 def age(moment: dt.datetime | None, now: dt.datetime) -> str:

@@ -201,6 +201,14 @@ def overrides(arguments: argparse.Namespace) -> Overrides:
     )
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file that a command names; raises UsageError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
 def add_json_option(parser: Parser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

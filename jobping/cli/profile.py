@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from jobping.cli import people
+from jobping.cli import people, profile_import
 from jobping.cli.output import Column, print_json, print_pairs, print_table
 from jobping.cli.parser import (
     Commands,
@@ -86,6 +86,7 @@ def add(commands: Commands) -> None:
     removing.set_defaults(command=_remove)
     for command in (adding, listing, showing, removing):
         add_config_options(command)
+    profile_import.add(below)
     people.add(below)
 
 

@@ -259,13 +259,16 @@ def read_log(root: Table) -> LogConfig:
         )
 
 
-def parse_profile(fields: dict[str, object]) -> Profile:
+def parse_profile(fields: dict[str, object], where: str = "profile") -> Profile:
     """Return a profile made of the fields of `[[profile]]`, as a command has them.
+
+    Args:
+        where: What each line of the error begins with.
 
     Raises:
         ConfigError: All that is wrong, a line each.
     """
-    notes = Notes("profile")
+    notes = Notes(where)
     table = Table(notes, "", "", fields)
     profile = read_profile(table)
     table.finish()

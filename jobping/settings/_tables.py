@@ -33,7 +33,7 @@ class Notes:
 
     def complain(self, where: str, problem: str) -> None:
         """Add a problem of a place in the file."""
-        self.problems.append(f"{self.file}: {where}: {problem}")
+        self.problems.append(": ".join(filter(None, (self.file, where, problem))))
 
     def record(self, key: str, value: object, origin: str) -> None:
         """Add where a value came from."""

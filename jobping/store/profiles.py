@@ -47,7 +47,7 @@ WHERE unsubscribed_at IS NULL
 
 _HAS_CHOSEN = "SELECT EXISTS (SELECT FROM profile WHERE origin <> 'default')"
 
-_FIND = "SELECT * FROM stored_profile WHERE name = $1"
+_FIND = "SELECT * FROM stored_profile WHERE name = ANY($1::text[]) ORDER BY name"
 
 _REMOVE = "DELETE FROM profile WHERE name = $1"
 
@@ -89,38 +89,33 @@ async def _sync(connection: Connection, configured: Sequence[Profile]) -> None:
         await _place_example(connection)
 
 
-async def _select(connection: Connection, sql: str) -> tuple[StoredProfile, ...]:
+async def _select(connection: Connection, sql: str, *values: object) -> tuple[StoredProfile, ...]:
     """Read profiles; asyncio side."""
-    return tuple(map(profile_of, await connection.fetch(sql)))
+    return tuple(map(profile_of, await connection.fetch(sql, *values)))
 
 
-async def _find(connection: Connection, name: str) -> StoredProfile | None:
-    row = await connection.fetchrow(_FIND, clean(name))
-    return None if row is None else profile_of(row)
-
-
-async def _add(connection: Connection, profile: Profile, is_confirmed: bool) -> StoredProfile:
-    """Enter one profile by command; asyncio side."""
+async def _add(
+    connection: Connection, profiles: Sequence[Profile], is_confirmed: bool
+) -> tuple[StoredProfile, ...]:
+    """Enter profiles by command; asyncio side."""
+    names = [profile.name for profile in profiles]
     async with connection.transaction():
         await connection.execute(_LOCK)
         await _replace(connection, Origin.DEFAULT, ())
-        present = await _find(connection, profile.name)
-        if present is not None:
+        for present in await _select(connection, _FIND, names):
             raise StoreConflict(_say_present(present))
-        await _enter(connection, Origin.COMMAND, (profile,), is_confirmed=is_confirmed)
-        added = await _find(connection, profile.name)
-    if added is None:
-        raise StoreConflict(f"profile {profile.name} could not be added")
-    return added
+        await _enter(connection, Origin.COMMAND, profiles, is_confirmed=is_confirmed)
+        return await _select(connection, _FIND, names)
 
 
 async def _remove(connection: Connection, name: str) -> None:
     """Delete one profile and all that hangs from it; asyncio side."""
     async with connection.transaction():
         await connection.execute(_LOCK)
-        present = await _find(connection, name)
-        if present is None:
+        found = await _select(connection, _FIND, [clean(name)])
+        if not found:
             raise StoreConflict(f"no profile {name}; `jobping profile list` shows all")
+        present = found[0]
         if present.origin is not Origin.COMMAND:
             raise StoreConflict(_say_present(present))
         await connection.execute(_REMOVE, present.profile.name)
@@ -159,15 +154,26 @@ class Profiles:
         return await self.database.run(_select, _ALL)
 
     async def add(self, profile: Profile, *, is_confirmed: bool = False) -> StoredProfile:
-        """Add a profile by command; the example goes.
+        """Add one profile by command; see `add_all`."""
+        [added] = await self.add_all([profile], is_confirmed=is_confirmed)
+        return added
+
+    async def add_all(
+        self, profiles: Sequence[Profile], *, is_confirmed: bool
+    ) -> tuple[StoredProfile, ...]:
+        """Add profiles by command, all or none; the example goes.
 
         Args:
-            is_confirmed: The operator vouches that the owner of the address wants mail.
+            profiles: Each with a name of its own.
+            is_confirmed: The operator vouches that the owners of the addresses want mail.
+
+        Returns:
+            The profiles by name.
 
         Raises:
-            StoreConflict: The name is taken; the message says where that profile is changed.
+            StoreConflict: A name is taken; the message says where that profile is changed.
         """
-        return await self.database.run(_add, profile, is_confirmed)
+        return await self.database.run(_add, profiles, is_confirmed)
 
     async def remove(self, name: str) -> None:
         """Delete a profile that a command had added, with its matches and digests.

@@ -138,12 +138,32 @@ def test_matches_and_digest_preview_show_what_fits_best_first(call: Call) -> Non
     _code, out, _err = call("matches", "me", "--json", "--limit", "1")
     (best,) = json.loads(out)
     assert (best["score"], best["reason"], best["sent_at"]) == (90, "reason 0", None)
+    head, first, *_rest = call("matches", "me", "--csv")[1].splitlines()
+    row = dict(zip(head.split(","), first.split(","), strict=True))
+    assert (row["score"], row["title"], row["places"]) == ("90", "Java Developer", "Berlin")
     code, text, _err = call("digest", "preview", "me")
     assert code == 0
     assert "Go Developer" in text
     assert "Baker" not in text
     _code, page, _err = call("digest", "preview", "me", "--html")
     assert page.lower().startswith("<!doctype html>")
+
+
+async def _send_best() -> None:
+    async with open_stores(load(), lambda *_event, **_fields: None) as stores:
+        [me] = await stores.profiles.all()
+        best = (await stores.matches.listed(me.id, limit=1))[0].posting.id
+        assert await stores.digests.claim(me.id, "monday", [(best, f"row:{best}")]) is not None
+
+
+def test_matches_that_no_digest_had_room_for_are_listed_alone(call: Call) -> None:
+    trio.run(_fill, ("=HYPERLINK(1) Developer", "Java Developer", "Go Developer"))
+    trio.run(_send_best)
+    out = call("matches", "me", "--unsent", "--csv")[1]
+    assert "Go Developer" not in out
+    assert [line.split(",")[1] for line in out.splitlines()[1:]] == [
+        "Java Developer", "'=HYPERLINK(1) Developer",
+    ]  # fmt: skip
 
 
 async def _configure() -> None:
