@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from jobping.core.mail_address import ADDRESS
 from jobping.events import ENVELOPE
 from jobping.logs import LINE_BYTES, Form, LogConfig, is_journal, mask_text, open_log
 from jobping.logs._lines import render
@@ -208,6 +211,40 @@ def test_forged_event_in_a_title_stays_inside_its_field() -> None:
 def test_secrets_are_masked_in_every_form(planted: str, left: str) -> None:
     assert json.loads(render({"why": f"[{planted}]"})) == {"why": f"[{left}]"}
     assert mask_text(planted) == left
+
+
+@pytest.mark.parametrize(
+    ("planted", "left"),
+    [
+        ("550 5.1.1 <ana@example.org>: no such user", "550 5.1.1 <***>: no such user"),
+        ("to=Ana.O'Brien+jobs@Mail.Example.Org;", "to=***;"),
+        ("ana@example.org, bob@example.org", "***, ***"),
+        ("mailto:ana@example.org?subject=x", "mailto:***?subject=x"),
+        ("\nana@example.org\n", "\n***\n"),
+        ("\x01ana@example.org", "\x01***"),
+        ('\\\\\n"ana@example.org"', '\\\\\n"***"'),
+        ("see /@acme or @acme", "see /@acme or @acme"),
+        ("ana@bücher.example", "***"),
+        ("root@localhost", "***"),
+        ("postgresql://me:word@db.example/x", "postgresql://***@db.example/x"),
+    ],
+)
+def test_mail_addresses_are_masked(planted: str, left: str) -> None:
+    assert json.loads(render({"why": planted})) == {"why": left}
+    assert mask_text(planted) == left
+
+
+@given(st.from_regex(ADDRESS, fullmatch=True), st.text())
+def test_every_address_that_can_be_stored_is_masked(address: str, before: str) -> None:
+    line = render({"why": f"{before}<{address}>"})
+    assert address not in json.loads(line)["why"]
+    assert json.loads(line)["why"].endswith("<***>")
+
+
+def test_long_text_with_one_at_sign_is_masked_at_once() -> None:
+    began = time.process_time()
+    render({"why": "a" * 1_000_000 + " @ " + "a@" * 100_000})
+    assert time.process_time() - began < 1.0
 
 
 def test_secret_at_the_cut_of_a_long_line_does_not_show() -> None:

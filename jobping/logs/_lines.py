@@ -21,6 +21,12 @@ _UNSAFE = re.compile(
 _DEL = 0x7F
 
 _URL_USER = re.compile(rb"(://)[^/?#\s\"\\]*@")
+_LOCAL = rb"A-Za-z0-9.!#$%&'+^_{}~\x80-\xff-"
+_MAIL = re.compile(
+    rb"(?<![" + _LOCAL + rb"\\])((?:\\u[0-9a-f]{4}|\\[^u])*)"
+    rb"[" + _LOCAL + rb"]+@[A-Za-z0-9.\x80-\xff-]+"
+)
+"""All that `check_mail_address` takes, and more; what JSON escaped before it stays whole."""
 _TOKEN = re.compile(rb"\bsk-[A-Za-z0-9_-]{6,}")
 _BEARER = re.compile(rb"\b([Bb]earer\s+)[A-Za-z0-9._~+/=-]{6,}")
 _QUERY = re.compile(
@@ -30,7 +36,9 @@ _QUERY = re.compile(
 
 
 def mask(text: bytes) -> bytes:
-    """Replace what looks like a secret: keys, bearer tokens, users in URLs, secret parameters.
+    """Replace what looks like a secret or a person.
+
+    Keys, bearer tokens, users in URLs, secret parameters, mail addresses.
 
     Source:
         The list: design/security.md, section 6.
@@ -39,7 +47,7 @@ def mask(text: bytes) -> bytes:
     if not ("@" in read or "=" in read or "sk-" in read or "earer" in read):
         return text
     if b"@" in text:
-        text = _URL_USER.sub(rb"\1***@", text)
+        text = _MAIL.sub(rb"\1***", _URL_USER.sub(rb"\1***@", text))
     if b"sk-" in text:
         text = _TOKEN.sub(b"sk-***", text)
     if b"=" in text:
