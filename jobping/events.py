@@ -260,6 +260,16 @@ EVENTS: tuple[EventType, ...] = (
     _event("pool.sampled", "debug",
            "statements units opened size idle waiting waited_max_s rejected",
            "The database connections, each 60 s."),
+    # people's data
+    _event("profile.exported", "info", "profile subscriber rows files",
+           "All that is stored about a person was printed: so many rows and files."),
+    _event("profile.erased", "info", "profile subscriber rows files",
+           "All that was stored about a person was deleted: so many rows and files."),
+    _event("retention.enforced", "info",
+           "digests matches rankings closed_postings files duration_s",
+           "What was kept for longer than `[retention]` says was deleted; once a day."),
+    _event("retention.failed", "warning", "why",
+           "The database or the directory of digests was away; it is tried again in 10 minutes."),
     # statistics and the log itself
     _event("stats.taken", "info",
            "domains pool_size pool_idle pool_waiting units requests connections"

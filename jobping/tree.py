@@ -40,6 +40,7 @@ from jobping.actors.network_gate import NetworkGate
 from jobping.actors.observer import observer
 from jobping.actors.operator import Generation, Operator
 from jobping.actors.paid_call import PaidCalls
+from jobping.actors.retention import RetentionDuty
 from jobping.actors.scraper import Parts, Scraper
 from jobping.actors.shared_pace import SharedPace, SharedPaces
 from jobping.actors.supply import Reserve, SupplyActor
@@ -57,6 +58,7 @@ from jobping.core.quota import Quota, Span, strictest
 from jobping.core.robots import Use
 from jobping.core.schedule import DETAILS_SHARE, PollRules, due_at
 from jobping.delivery import Delivery
+from jobping.delivery.kept import KeptFiles
 from jobping.errors import StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher
@@ -69,7 +71,9 @@ from jobping.store.digests import Digests
 from jobping.store.gates import Gates
 from jobping.store.leases import Leases
 from jobping.store.ledger import Ledger
+from jobping.store.maintenance import Maintenance
 from jobping.store.matches import Matches
+from jobping.store.people import People
 from jobping.store.postings import Postings
 from jobping.store.profiles import Profiles
 from jobping.store.rankings import Rankings
@@ -122,6 +126,7 @@ class Stores:
     rankings: Rankings
     spending: Spending
     subscribers: Subscribers
+    people: People
 
     @classmethod
     def of(cls, database: Database) -> "Stores":
@@ -136,6 +141,7 @@ class Stores:
             rankings=Rankings(database=database),
             spending=Spending(database=database),
             subscribers=Subscribers(database=database),
+            people=People(database=database),
         )
 
 
@@ -513,12 +519,20 @@ def _supply(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Su
 
 
 def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
+    files = materials.settings.delivery.files
     return Heartbeat(
         degradation=boxes.degradation.ref,
         database=materials.database,
         fetcher=materials.fetcher,
         resident_bytes=materials.resident_bytes,
         emit=materials.emit_as("heartbeat"),
+        duty=RetentionDuty(
+            retention=materials.settings.retention,
+            maintenance=Maintenance(database=materials.database),
+            files=None if files is None else KeptFiles(files),
+            clock=materials.clock,
+            emit=materials.emit_as("heartbeat"),
+        ).run,
     )
 
 

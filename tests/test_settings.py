@@ -16,6 +16,7 @@ from jobping.core.ladder import LadderRules
 from jobping.core.model import Dialect
 from jobping.core.posting import Interval
 from jobping.core.profile import Level, PayFloor, Profile, RemoteWish
+from jobping.core.retention import Retention
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.core.supply import SupplyRules
@@ -98,6 +99,12 @@ email = "ana@example.org"
 [matching]
 recent_days = 30
 backfill_days = 3
+
+[retention]
+digests_days = 365
+matches_days = 100
+rankings_days = 60
+closed_postings_days = 30
 
 [ladder]
 down = 2
@@ -228,6 +235,7 @@ def test_every_section_of_the_file_is_read(
             ),
         ),
         matching=MatchingSettings(recent_days=30, backfill_days=3),
+        retention=Retention(digests=365, matches=100, rankings=60, closed_postings=30),
         ladder=LadderRules(down=2, up=4, cooldown_s=30, longest_s=3_600, relapse_s=1_800),
         supply=SupplyRules(minimum=5, target=7),
         budget=BudgetSettings(
@@ -295,7 +303,7 @@ level = "loud"
         'default_boards = "yes": must be true or false',
         '[log] level = "loud": must be one of debug, info, warning, error',
         "colour: unknown key; known: board, budget, default_boards, delivery, digest, ladder, llm,"
-        " log, matching, network, profile, source, state_dir, store, supply",
+        " log, matching, network, profile, retention, source, state_dir, store, supply",
     ]
 
 
@@ -385,6 +393,15 @@ level = "loud"
         (
             "[digest]\nzone = '../etc/passwd'",
             '[digest] zone = "../etc/passwd": must be a time zone such as "UTC" or "Europe/Zurich"',
+        ),
+        (
+            "[retention]\nmatches_days = 7",
+            "[retention] matches_days = 7: must be a whole number from 30 to 3650",
+        ),
+        (
+            "[retention]\ndigests_days = 30\n[matching]\nbackfill_days = 31",
+            "[retention] digests_days = 30: must be at least matching.backfill_days, 31,"
+            " or postings are sent twice",
         ),
         ("[delivery]\nfiles = true", "[delivery] files = true: must be a path, or false for none"),
         ("[log]\nformat = 'xml'", '[log] format = "xml": must be one of auto, console, json'),

@@ -151,7 +151,6 @@ class BudgetActor:
         self.calls.say_warned(opened.warned)
         if opened.recounted:
             self.emit("budget.recounted", windows=[window.value for window in opened.recounted])
-        await self.rankings.forget()
         if self.models.chain:
             self._say_opened(opened.balances)
         self._say_prices()

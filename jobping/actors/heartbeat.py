@@ -1,6 +1,6 @@
 """The heartbeat: one line of statistics per period, from which a reader sees the whole daemon."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -23,6 +23,7 @@ class Heartbeat:
 
     Attributes:
         resident_bytes: Reads the memory of this process.
+        duty: Runs beside the statistics until they end.
     """
 
     degradation: Ref[ReadDomains]
@@ -30,15 +31,19 @@ class Heartbeat:
     fetcher: Fetcher
     resident_bytes: Callable[[], int]
     emit: Emit
+    duty: Callable[[], Awaitable[None]]
 
     async def run(self, ctx: Context[object]) -> None:
         """Write `stats.taken` every minute until asked to stop."""
         ctx.started()
-        while not ctx.stop_requested.is_set():
-            with trio.move_on_after(EVERY_S):
-                await ctx.stop_requested.wait()
-                return
-            await self._take()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.duty)
+            while not ctx.stop_requested.is_set():
+                with trio.move_on_after(EVERY_S):
+                    await ctx.stop_requested.wait()
+                    break
+                await self._take()
+            nursery.cancel_scope.cancel()
 
     async def _take(self) -> None:
         try:

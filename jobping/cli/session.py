@@ -6,12 +6,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 from rich.console import Console
 
 from jobping.cli.parser import overrides
 from jobping.events import Emit
-from jobping.logs import Form, LogConfig, open_log
+from jobping.logs import Form, LogConfig, is_journal, open_log
 from jobping.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -31,6 +32,15 @@ def quiet_log(settings: Settings) -> Iterator[Emit]:
     config = LogConfig(level="warning", form=Form.CONSOLE, colour=settings.log.colour)
     with open_log(config, stream=sys.stderr, journal=False) as log:
         yield log.emit
+
+
+@contextlib.contextmanager
+def audit_log(settings: Settings) -> Iterator[Emit]:
+    """Open the log on standard error for what must be on record whatever level is set."""
+    config = attrs.evolve(settings.log, level="info")
+    journal = is_journal(sys.stderr, settings.system.journal_stream)
+    with open_log(config, stream=sys.stderr, journal=journal) as log:
+        yield log.bind(actor="operator")
 
 
 def with_stores(arguments: argparse.Namespace, body: Body) -> int:

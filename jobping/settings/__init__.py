@@ -227,6 +227,7 @@ class _Reading:
             root, folder, state_dir, budget.prices, self.around, network.allow
         )
         keys, shown = self._keys()
+        matching = sections.read_matching(root)
         settings = Settings(
             state_dir=state_dir,
             config_file=self.found.path if self.found else None,
@@ -236,7 +237,8 @@ class _Reading:
             default_boards=root.take("default_boards", values.truth, None),
             boards=sections.read_boards(root),
             profiles=sections.read_profiles(root),
-            matching=sections.read_matching(root),
+            matching=matching,
+            retention=sections.read_retention(root, matching),
             ladder=sections.read_ladder(root),
             supply=sections.read_supply(root),
             budget=budget,

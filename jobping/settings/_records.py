@@ -14,6 +14,7 @@ from jobping.core.ladder import LadderRules
 from jobping.core.model import Dialect
 from jobping.core.pricing import PriceTable
 from jobping.core.profile import Profile
+from jobping.core.retention import Retention
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.core.supply import SupplyRules
@@ -280,6 +281,7 @@ class Settings:
     llm: LlmSettings = attrs.Factory(LlmSettings)
     digest: DigestRules = attrs.Factory(DigestRules)
     delivery: DeliverySettings = attrs.Factory(DeliverySettings)
+    retention: Retention = attrs.Factory(Retention)
     log: LogConfig = attrs.Factory(LogConfig)
     system: SystemSettings = attrs.Factory(SystemSettings)
     origins: tuple[ValueOrigin, ...] = attrs.field(default=(), eq=False, repr=False)

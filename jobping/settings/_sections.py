@@ -6,6 +6,7 @@ from jobping.core.board import Board
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules
 from jobping.core.profile import NAME_PATTERN, Level, Profile, RemoteWish
+from jobping.core.retention import Retention
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.core.supply import SupplyRules
@@ -247,6 +248,25 @@ def read_delivery(root: Table, folder: Path, state_dir: Path) -> DeliverySetting
             console=table.take("console", values.truth, True),
             files=table.take("files", values.path_or_false(folder), default),
         )
+
+
+def read_retention(root: Table, matching: MatchingSettings) -> Retention:
+    """Read `[retention]`."""
+    own, days = Retention(), values.whole(30, 3650)
+    with root.table("retention") as table:
+        retention = Retention(
+            digests=table.take("digests_days", days, own.digests),
+            matches=table.take("matches_days", days, own.matches),
+            rankings=table.take("rankings_days", days, own.rankings),
+            closed_postings=table.take("closed_postings_days", days, own.closed_postings),
+        )
+    if retention.digests < matching.backfill_days:
+        table.notes.complain(
+            f"[retention] digests_days = {retention.digests}",
+            f"must be at least matching.backfill_days, {matching.backfill_days},"
+            " or postings are sent twice",
+        )
+    return retention
 
 
 def read_log(root: Table) -> LogConfig:

@@ -56,6 +56,11 @@ _ALL = "SELECT * FROM stored_profile ORDER BY name"
 _UNSEARCHED = "SELECT * FROM stored_profile WHERE searched_version < version ORDER BY id"
 
 
+async def lock_profiles(connection: Connection) -> None:
+    """Be the only writer of the list of profiles until the transaction ends; asyncio side."""
+    await connection.execute(_LOCK)
+
+
 async def _replace(connection: Connection, origin: Origin, profiles: Sequence[Profile]) -> None:
     """Make the profiles of one origin these; asyncio side, inside a transaction."""
     distinct = {profile.name: profile for profile in profiles}
@@ -75,7 +80,7 @@ async def _enter(
     await connection.execute(_ENTER, names, wishes, origin.value, emails)
 
 
-async def _place_example(connection: Connection) -> None:
+async def place_example(connection: Connection) -> None:
     """Have the example exactly while there is no other; asyncio side, inside a transaction."""
     is_needed = not await connection.fetchval(_HAS_CHOSEN)
     await _replace(connection, Origin.DEFAULT, (EXAMPLE,) if is_needed else ())
@@ -84,9 +89,9 @@ async def _place_example(connection: Connection) -> None:
 async def _sync(connection: Connection, configured: Sequence[Profile]) -> None:
     """Bring the rows in line with the configuration; asyncio side."""
     async with connection.transaction():
-        await connection.execute(_LOCK)
+        await lock_profiles(connection)
         await _replace(connection, Origin.FILE, configured)
-        await _place_example(connection)
+        await place_example(connection)
 
 
 async def _select(connection: Connection, sql: str, *values: object) -> tuple[StoredProfile, ...]:
@@ -100,7 +105,7 @@ async def _add(
     """Enter profiles by command; asyncio side."""
     names = [profile.name for profile in profiles]
     async with connection.transaction():
-        await connection.execute(_LOCK)
+        await lock_profiles(connection)
         await _replace(connection, Origin.DEFAULT, ())
         for present in await _select(connection, _FIND, names):
             raise StoreConflict(_say_present(present))
@@ -111,7 +116,7 @@ async def _add(
 async def _remove(connection: Connection, name: str) -> None:
     """Delete one profile and all that hangs from it; asyncio side."""
     async with connection.transaction():
-        await connection.execute(_LOCK)
+        await lock_profiles(connection)
         found = await _select(connection, _FIND, [clean(name)])
         if not found:
             raise StoreConflict(f"no profile {name}; `jobping profile list` shows all")
@@ -120,7 +125,7 @@ async def _remove(connection: Connection, name: str) -> None:
             raise StoreConflict(_say_present(present))
         await connection.execute(_REMOVE, present.profile.name)
         await connection.execute(_DROP_UNUSED)
-        await _place_example(connection)
+        await place_example(connection)
 
 
 def _say_present(present: StoredProfile) -> str:

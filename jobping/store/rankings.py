@@ -14,7 +14,6 @@ from jobping.store.connection import Connection
 from jobping.store.rows import clean
 
 MOST_FAILURES = 2  # after so many calls without a usable answer a pair stays local; our choice
-KEEP_DAYS = 90  # no posting is offered for longer
 
 # A pair is free when nobody else asks about it now and it has not failed too often.
 _CLAIM = """
@@ -57,8 +56,6 @@ _SERVED_TODAY = """
 SELECT count(*) FROM profile
 WHERE ranked_at >= (jobping_now() AT TIME ZONE 'UTC')::date::timestamp AT TIME ZONE 'UTC'
 """
-
-_FORGET = "DELETE FROM ranking WHERE asked_at < now() - make_interval(days => $1)"
 
 
 @attrs.frozen(kw_only=True)
@@ -131,10 +128,6 @@ async def _served_today(connection: Connection) -> int:
     return int(await connection.fetchval(_SERVED_TODAY))
 
 
-async def _forget(connection: Connection) -> None:
-    await connection.execute(_FORGET, KEEP_DAYS)
-
-
 @attrs.define(kw_only=True)
 class Rankings:
     """The answers of models, by the hash of their question."""
@@ -169,7 +162,3 @@ class Rankings:
     async def served_today(self) -> int:
         """Return for how many profiles a model ranked on this UTC day."""
         return await self.database.run(_served_today)
-
-    async def forget(self) -> None:
-        """Delete answers that no posting can need any more."""
-        await self.database.run(_forget)

@@ -55,6 +55,7 @@ async def beating(
             fetcher=fetcher,
             resident_bytes=lambda: 12_345,
             emit=events,
+            duty=trio.sleep_forever,
         ).run(ctx)
 
     async with open_tree(

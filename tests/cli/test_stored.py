@@ -19,6 +19,7 @@ from jobping.settings import load
 from jobping.store.bridge import Dsn
 from tests.cli.conftest import Call
 from tests.doubles.leases import hold
+from tests.store.store_samples import sql
 
 ROOT = Path(__file__).parents[2]
 NOW = dt.datetime.now(dt.UTC)
@@ -153,7 +154,14 @@ async def _send_best() -> None:
     async with open_stores(load(), lambda *_event, **_fields: None) as stores:
         [me] = await stores.profiles.all()
         best = (await stores.matches.listed(me.id, limit=1))[0].posting.id
-        assert await stores.digests.claim(me.id, "monday", [(best, f"row:{best}")]) is not None
+        await sql(
+            stores.boards.database,
+            "WITH d AS (INSERT INTO digest (profile_id, period) VALUES ($1, 'monday') RETURNING id)"
+            " INSERT INTO digest_item (digest_id, position, profile_id, posting_id, dedup_key)"
+            " SELECT id, 1, $1, $2, 'key' FROM d",
+            me.id,
+            best,
+        )
 
 
 def test_matches_that_no_digest_had_room_for_are_listed_alone(call: Call) -> None:

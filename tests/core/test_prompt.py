@@ -91,6 +91,7 @@ def test_profile_is_sent_without_what_names_a_person():
         remote=RemoteWish.NO,
         languages=("de",),
         pay_floor=PayFloor(amount=50_000, currency="EUR"),
+        email="anna@example.org",
     )
     prompt = build_prompt(full, (), token=TOKEN)
     assert json.loads(lines(prompt)[0]) == {

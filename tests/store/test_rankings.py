@@ -1,6 +1,8 @@
 import hashlib
 
+from jobping.core.retention import Retention
 from jobping.store.bridge import Database
+from jobping.store.maintenance import Maintenance
 from jobping.store.profiles import Profiles
 from jobping.store.rankings import MOST_FAILURES, Claimed, Rankings, Said
 from tests.store.store_samples import add_profile, sql
@@ -67,7 +69,7 @@ async def test_answers_go_with_their_profile_and_with_time(database: Database) -
     await sql(
         database, "UPDATE ranking SET asked_at = now() - interval '91 days' WHERE key = $1", A
     )
-    await rankings.forget()
+    await Maintenance(database=database).expire(Retention())
     assert await sql(database, "SELECT key FROM ranking") == [(B,)]
     await Profiles(database=database).remove("ana")
     assert await sql(database, "SELECT key FROM ranking") == []

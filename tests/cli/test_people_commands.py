@@ -1,6 +1,7 @@
 """The commands about the people behind profiles."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,26 @@ def test_profile_without_an_address_cannot_be_confirmed(call: Call) -> None:
     code, _out, err = call("profile", "add", "bob", "--email", "a@b.example, c@d.example")
     assert code == 64
     assert "email = (hidden): must be one mail address in ASCII" in err
+
+
+def test_export_and_erase_of_nobody_say_so(call: Call) -> None:
+    for command in ("export", "erase"):
+        for nobody in ("nobody", "nobody@example.org", "../ana"):
+            code, out, err = call("profile", command, nobody)
+            assert (code, out) == (64, "")
+            assert "no profile or mail address of that name" in err
+
+
+def test_erasure_whose_files_stay_fails_and_can_be_repeated(call: Call, tmp_path: Path) -> None:
+    call("profile", "add", "ana", "--email", EMAIL)
+    (tmp_path / "digests").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "digests" / "ana").symlink_to(tmp_path / "elsewhere")
+    code, out, err = call("profile", "erase", "ana")
+    assert (code, out) == (1, "erased: 2 rows, 0 files; older backups still hold them\n")
+    assert "not all files could be deleted" in err
+    (tmp_path / "digests" / "ana").unlink()
+    (tmp_path / "digests" / "ana").mkdir()
+    (tmp_path / "digests" / "ana" / "one.txt").touch()
+    code, out, err = call("profile", "erase", "ana")
+    assert (code, out) == (0, "erased: 0 rows, 1 files; older backups still hold them\n")
