@@ -64,6 +64,7 @@ from jobping.events import Emit
 from jobping.fetch import Fetcher
 from jobping.llm import load_counter, open_model
 from jobping.settings import Settings
+from jobping.sources import FIRSTHAND
 from jobping.sources.source import Pace, Source
 from jobping.store.boards import Boards
 from jobping.store.bridge import Database
@@ -346,6 +347,7 @@ def _digest(materials: Materials) -> DigestActor:
         gates=stores.gates,
         deliveries=materials.deliveries,
         credits={name: source.terms.credit for name, source in materials.sources.items()},
+        firsthand=FIRSTHAND,
         clock=materials.clock,
         emit=materials.emit_as("digest"),
         pending_within_s=settings.matching.backfill_days * DAY_S,

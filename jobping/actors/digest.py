@@ -40,6 +40,7 @@ class DigestActor:
     Attributes:
         deliveries: In sending order; those that can tell what was sent come first.
         credits: The name that each source wants to see beside its postings.
+        firsthand: Sources that are the companies' own.
         pending_within_s: How old news may be that still fills a digest.
         expects_model: A model ranks as a rule, so what is ranked locally is marked.
     """
@@ -51,6 +52,7 @@ class DigestActor:
     gates: Gates
     deliveries: Sequence[Delivery]
     credits: Mapping[SourceName, str]
+    firsthand: frozenset[SourceName]
     clock: Clock
     emit: Emit
     pending_within_s: float
@@ -110,7 +112,7 @@ class DigestActor:
         pending = await self.matches.pending(
             stored.id, within_s=self.pending_within_s, limit=PENDING_LIMIT
         )
-        selection = select(stored.profile, pending)
+        selection = select(stored.profile, pending, self.firsthand)
         if not selection.items:
             self._say_skipped(stored.id, period)
             return 0

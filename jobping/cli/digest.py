@@ -8,7 +8,7 @@ from jobping.cli.people import find
 from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
 from jobping.core.digest import compose, select
-from jobping.sources import SOURCES
+from jobping.sources import FIRSTHAND, SOURCES
 
 if TYPE_CHECKING:
     from jobping.tree import Stores
@@ -43,7 +43,7 @@ def _preview(arguments: argparse.Namespace) -> int:
     async def body(stores: "Stores") -> int:
         stored = await find(stores, arguments.profile)
         pending = await stores.matches.pending(stored.id, within_s=within_s, limit=_CANDIDATES)
-        chosen = select(stored.profile, pending)
+        chosen = select(stored.profile, pending, FIRSTHAND)
         if not chosen.items:
             print(f"nothing new for {stored.profile.name}; no digest would go out")
             return 0

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Final
 
 import attrs
@@ -17,6 +17,7 @@ from jobping.core.profile import Profile
 from jobping.core.words import tokens
 
 _NOTHING: Final = LeftOut()
+_NO_SOURCES: Final[Set[SourceName]] = frozenset()
 _NO_CREDITS: Final[Mapping[SourceName, str]] = {}
 
 
@@ -48,12 +49,19 @@ def choose(profile: Profile, pending: Sequence[MatchedPosting]) -> tuple[Matched
     return select(profile, pending).items
 
 
-def select(profile: Profile, pending: Sequence[MatchedPosting]) -> Selection:
+def select(
+    profile: Profile,
+    pending: Sequence[MatchedPosting],
+    firsthand: Set[SourceName] = _NO_SOURCES,
+) -> Selection:
     """Return the matches for one digest and the numbers of those left out.
 
     News before stock, which only fills up; best score first, then the newest, then the lowest id;
     at most one per job (fingerprint), at most `max_per_company` per company, at most `max_items`.
-    An unknown company has no limit.
+    An unknown company has no limit. A job stands where its best posting does.
+
+    Args:
+        firsthand: Sources that are the companies' own; their postings represent a job.
     """
     chosen: list[MatchedPosting] = []
     jobs: set[bytes] = set()
@@ -72,7 +80,8 @@ def select(profile: Profile, pending: Sequence[MatchedPosting]) -> Selection:
             companies[company] += 1
             jobs |= {job} if job is not None else set()
     left_out = LeftOut(beyond_limit=limit, beyond_company=company_limit, repeats=repeats)
-    return Selection(items=tuple(chosen), left_out=left_out)
+    own = [item for item in pending if item.posting.draft.source in firsthand]
+    return Selection(items=tuple(_represented(chosen, own)), left_out=left_out)
 
 
 def compose(
@@ -115,6 +124,15 @@ def compose(
 def dedup_key(posting: StoredPosting) -> str:
     """Return what a profile gets only once: the job where it is known, else the stored row."""
     return posting.fingerprint.hex() if posting.fingerprint else f"row:{posting.id}"
+
+
+def _represented(
+    chosen: Sequence[MatchedPosting], own: Sequence[MatchedPosting]
+) -> Iterable[MatchedPosting]:
+    """Put a company's own posting in the place of a copy elsewhere."""
+    by_job = {dedup_key(item.posting): item for item in own}
+    for item in chosen:
+        yield item if item in own else by_job.get(dedup_key(item.posting), item)
 
 
 def _order(item: MatchedPosting) -> tuple[bool, int, float, int]:

@@ -78,6 +78,8 @@ def _item(item: ItemView) -> Iterator[str]:
         yield f'<p class="why"><bdi>{escape(item.reason)}</bdi></p>'
     where = f" · {escape(item.host)}" if item.host else " · no link"
     yield f'<p class="dim">From {_linked(item.source, item.url)}{where}</p>'
+    for other in item.also:
+        yield f'<p class="dim">Also {_linked(other.source, other.url)} · {escape(other.host)}</p>'
     yield "</li>"
 
 

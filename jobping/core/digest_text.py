@@ -37,6 +37,9 @@ def _item(number: int, item: ItemView) -> Iterator[str]:
     yield from _wrap(f"From {item.source}, {item.host or 'no link'}:", _INDENT)
     if item.url is not None:
         yield _INDENT + item.url
+    for other in item.also:
+        yield from _wrap(f"Also {other.source}, {other.host}:", _INDENT)
+        yield _INDENT + other.url
 
 
 def _footer(profile: str) -> Iterator[str]:

@@ -59,6 +59,15 @@ class LeftOut:
 
 
 @attrs.frozen(kw_only=True)
+class LinkView:
+    """Where a job is posted as well: a source's name, its page in ASCII, and the page's host."""
+
+    source: str
+    url: str
+    host: str
+
+
+@attrs.frozen(kw_only=True)
 class ItemView:
     """One posting of a digest; every text is one safe line, empty where there is nothing to say.
 
@@ -67,6 +76,7 @@ class ItemView:
         source: The name that the source wants to see.
         url: The source's own page in ASCII, or None where it is no web address.
         host: Where the link leads.
+        also: The same job elsewhere.
     """
 
     title: str
@@ -79,6 +89,7 @@ class ItemView:
     source: str
     url: str | None
     host: str
+    also: tuple[LinkView, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -185,10 +196,27 @@ def _item(
         age=_age(draft, posting, now),
         earlier=_earlier(posting, now, since, down),
         reason=printable(item.match.reason, _REASON_LIMIT),
-        source=printable(credits.get(draft.source, draft.source), _NAME_LIMIT),
+        source=_credit(draft.source, credits),
         url=url,
         host=host,
+        also=tuple(_also(item, url, credits)),
     )
+
+
+def _also(
+    item: MatchedPosting, own: str | None, credits: Mapping[SourceName, str]
+) -> Iterable[LinkView]:
+    """Yield the other pages of a job, each once."""
+    shown = {own}
+    for other in item.also:
+        url, host = link(other.url) or (None, "")
+        if url is not None and url not in shown:
+            shown.add(url)
+            yield LinkView(source=_credit(other.source, credits), url=url, host=host)
+
+
+def _credit(source: SourceName, credits: Mapping[SourceName, str]) -> str:
+    return printable(credits.get(source, source), _NAME_LIMIT)
 
 
 def _earlier(

@@ -1,4 +1,4 @@
-"""When two postings are the same job, and when one posting has changed."""
+"""When two postings are one advertisement, and when one posting has changed."""
 
 import hashlib
 import json
@@ -6,9 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from jobping.core.places import name_in_country
 from jobping.core.posting import Location, PostingDraft, Salary
 
-_VERSION = 1
+_VERSION, _CONTENT_VERSION = 2, 1
 
 _GENDER = re.compile(
     r"[(\[]\s*(?:(?:all|any|alle)\s+(?:genders?|geschlechter)|gn|"
@@ -40,15 +41,18 @@ def fold_company(company: str) -> str:
 
 
 def fingerprint(draft: PostingDraft) -> bytes | None:
-    """Return 32 bytes that name the job across sources; None where the company is unknown.
+    """Return 32 bytes that name an advertisement across sources; None: the company is unknown.
 
-    The order of places has no effect.
+    It covers title, company, places, pay and words of the text. The order of places has no effect.
+    What is one job although it is written otherwise: `same_job`.
     """
     company = fold_company(draft.company) if draft.company else ""
     title = fold_title(draft.title)
     if not company or not title:
         return None
-    key = json.dumps([_VERSION, title, company, _places(draft.locations)])
+    pay = _pay(draft.salary)
+    text = _words(_plain(draft.description))
+    key = json.dumps([_VERSION, title, company, _places(draft.locations), pay and pay[1:], text])
     return hashlib.sha256(key.encode()).digest()
 
 
@@ -59,7 +63,7 @@ def content_hash(draft: PostingDraft) -> bytes:
     """
     key = json.dumps(
         [
-            _VERSION,
+            _CONTENT_VERSION,
             draft.title,
             draft.company,
             sorted([[place.raw, place.country or ""] for place in draft.locations]),
@@ -72,10 +76,10 @@ def content_hash(draft: PostingDraft) -> bytes:
 
 
 def _places(locations: Iterable[Location]) -> list[str]:
-    """Return the places in order, by country and city where known, else by their text."""
+    """Return the places in order, by country and town where known, else by their text."""
     return sorted(
         {
-            f"{place.country}|{_words(_plain(place.city or ''))}"
+            f"{place.country}|{name_in_country(place)}"
             if place.country
             else _words(_plain(place.raw))
             for place in locations

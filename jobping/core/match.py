@@ -5,7 +5,7 @@ from typing import Final
 
 import attrs
 
-from jobping.core.ids import PostingId, ProfileId
+from jobping.core.ids import PostingId, ProfileId, SourceName
 from jobping.core.posting import StoredPosting
 
 LOCAL: Final = "local"
@@ -31,13 +31,23 @@ class Match:
 
 
 @attrs.frozen(kw_only=True)
+class Link:
+    """Where a job is posted as well."""
+
+    source: SourceName
+    url: str
+
+
+@attrs.frozen(kw_only=True)
 class MatchedPosting:
     """A match together with its posting, as lists and digests need it.
 
     Attributes:
         sent_at: When a digest carried it, aware UTC; None where none has.
+        also: The other open postings of the same job.
     """
 
     match: Match
     posting: StoredPosting
     sent_at: dt.datetime | None = None
+    also: tuple[Link, ...] = ()

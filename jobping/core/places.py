@@ -9,7 +9,7 @@ import attrs
 
 from jobping.core.countries import CITIES, COUNTRIES, PROVINCES, STATES
 from jobping.core.posting import Location
-from jobping.core.regions import ANYWHERE, GROUPS
+from jobping.core.regions import ANYWHERE, GROUPS, SAME_CITY
 from jobping.core.text import clean_line
 
 MAX_PLACES: Final = 50
@@ -28,6 +28,9 @@ _FILLERS: Final = re.compile(
     re.I,
 )
 _CODES: Final = re.compile(r"(?<!\w)(?:[A-Z]{1,2}-)?\d{4,6}(?!\w)")
+_POSTCODE: Final = re.compile(r"([A-Z]{1,2})\d[A-Z\d]?(?: ?\d[A-Z]{2})?", re.I)
+_LONDON: Final = re.compile(r"E|EC|N|NW|SE|SW|W|WC|BR|CR|EN|HA|IG|KT|RM|SM|TW|UB")
+_ONE_NAME: Final = {name: names[0] for names in SAME_CITY for name in names}
 _GROUPS: Final = frozenset(name for name, _ in GROUPS) | {"eastern europe", "western europe"}
 
 
@@ -51,6 +54,30 @@ def country_code(text: str | None) -> str | None:
     if len(folded) == 2 and folded.upper() in COUNTRIES.values():
         return folded.upper()
     return COUNTRIES.get(folded)
+
+
+def town(place: Location) -> str:
+    """Return one name for the town of a place, or for the area of a British postcode, or nothing.
+
+    München and Munich are one; so are all postcodes of London.
+    """
+    if place.city:
+        return town_name(place.city)
+    if code := _POSTCODE.fullmatch(place.raw):
+        area = code[1].upper()
+        return "london" if _LONDON.fullmatch(area) else f"postcode {area}"
+    return ""
+
+
+def town_name(name: str) -> str:
+    """Return the folded name of a town, the same one in several languages."""
+    folded = _fold(name)
+    return _ONE_NAME.get(folded, folded)
+
+
+def name_in_country(place: Location) -> str:
+    """Return the town of a place, else its region; empty for a whole country."""
+    return town(place) or _fold(place.region or "")
 
 
 def says_remote(text: str) -> bool:

@@ -169,7 +169,7 @@ class StoredPosting:
         domain: The domain of its board.
         first_seen_at: When the first poll saw it, aware UTC.
         news_at: When it became news; None for stock found by a board's first walk.
-        fingerprint: 32 bytes naming the job across sources, or None (company unknown).
+        fingerprint: 32 bytes, the same for all postings of one job, or None (company unknown).
     """
 
     id: PostingId

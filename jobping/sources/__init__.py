@@ -5,6 +5,8 @@
 per source; `defaults` is what is polled while nothing is configured.
 """
 
+from jobping.core.board import Coverage
+from jobping.core.ids import SourceName
 from jobping.sources.adzuna import ADZUNA
 from jobping.sources.arbeitnow import ARBEITNOW
 from jobping.sources.arbeitsagentur import ARBEITSAGENTUR
@@ -33,7 +35,7 @@ from jobping.sources.weworkremotely import WEWORKREMOTELY
 from jobping.sources.workable import WORKABLE
 from jobping.sources.workday import WORKDAY
 
-__all__ = ["DEFAULT_BOARDS", "SOURCES", "Source"]
+__all__ = ["DEFAULT_BOARDS", "FIRSTHAND", "SOURCES", "Source"]
 
 SOURCES: tuple[Source, ...] = (
     GREENHOUSE,
@@ -63,3 +65,10 @@ SOURCES: tuple[Source, ...] = (
     FEED,
 )
 """Every source, in the order in which they are listed to people."""
+
+FIRSTHAND: frozenset[SourceName] = frozenset(
+    source.name
+    for source in SOURCES
+    if source.coverage is Coverage.WHOLE or source in (TEAMTAILOR, SITE)
+)
+"""Those whose boards are each one company's own."""

@@ -18,6 +18,7 @@ from jobping.core.posting import PostingDraft, over_stored
 from jobping.core.tenure import Fence
 from jobping.errors import LeaseLost
 from jobping.store.connection import Connection
+from jobping.store.kin import Entry, Key, join_jobs
 from jobping.store.rows import clean, key_of, posting_columns, posting_of
 
 CHUNK = 500  # rows of one statement; throughput grows no further above it (design, section 8)
@@ -69,6 +70,7 @@ JOIN stored_posting s ON s.source = asked.source AND s.external_id = asked.exter
 """
 
 # Inserts new postings, updates changed ones, reopens closed ones. Version 1 means inserted.
+# Which job a posting is stays as it was first found.
 # A slash becomes a blank: the parser takes `Engineer/Developer` for one file name.
 _WRITE = """
 WITH batch AS (
@@ -76,12 +78,13 @@ WITH batch AS (
         $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[], $8::text[], $9::text[],
         $10::text[], $11::jsonb[], $12::text[], $13::timestamptz[], $14::text[], $15::text[],
         $16::timestamptz[], $17::text[], $18::numeric[], $19::numeric[], $20::text[], $21::text[],
-        $22::text[], $23::jsonb[], $24::text[], $25::text[], $26::jsonb[], $27::text[], $28::text[]
+        $22::text[], $23::jsonb[], $24::text[], $25::text[], $26::jsonb[], $27::text[], $28::text[],
+        $29::bytea[]
     ) AS b (
         source, external_id, content_hash, source_digest, fingerprint, title, company,
         url, locations, remote, posted_at, posted_precision, posted_raw,
         closes_at, salary_raw, salary_minimum, salary_maximum, salary_currency, salary_interval,
-        salary_origin, employment, department, level, tags, language, description
+        salary_origin, employment, department, level, tags, language, description, kin
     )
 ),
 written AS (
@@ -90,7 +93,7 @@ written AS (
         source, external_id, content_hash, source_digest, fingerprint, title, company,
         url, locations, remote, posted_at, posted_precision, posted_raw,
         closes_at, salary_raw, salary_minimum, salary_maximum, salary_currency, salary_interval,
-        salary_origin, employment, department, level, tags, language
+        salary_origin, employment, department, level, tags, language, kin
     )
     SELECT
         $1, CASE WHEN $2::timestamptz IS NULL OR posted_at >= $2 THEN now() END,
@@ -101,22 +104,23 @@ written AS (
         source, external_id, content_hash, source_digest, fingerprint, title, company,
         url, locations, remote, posted_at, posted_precision, posted_raw,
         closes_at, salary_raw, salary_minimum, salary_maximum, salary_currency, salary_interval,
-        salary_origin, employment, department, level, tags, language
+        salary_origin, employment, department, level, tags, language, kin
     FROM batch
     ORDER BY source COLLATE "C", external_id COLLATE "C"
     ON CONFLICT (source, external_id) DO UPDATE SET (
         search, content_hash, source_digest, fingerprint, title, company,
         url, locations, remote, posted_at, posted_precision, posted_raw,
         closes_at, salary_raw, salary_minimum, salary_maximum, salary_currency, salary_interval,
-        salary_origin, employment, department, level, tags, language, closed_at, version
+        salary_origin, employment, department, level, tags, language, kin, closed_at, version
     ) = (
-        excluded.search, excluded.content_hash, excluded.source_digest, excluded.fingerprint,
-        excluded.title, excluded.company, excluded.url, excluded.locations, excluded.remote,
+        excluded.search, excluded.content_hash, excluded.source_digest,
+        coalesce(p.fingerprint, excluded.fingerprint), excluded.title, excluded.company,
+        excluded.url, excluded.locations, excluded.remote,
         excluded.posted_at, excluded.posted_precision, excluded.posted_raw, excluded.closes_at,
         excluded.salary_raw, excluded.salary_minimum, excluded.salary_maximum,
         excluded.salary_currency, excluded.salary_interval, excluded.salary_origin,
         excluded.employment, excluded.department, excluded.level, excluded.tags,
-        excluded.language, NULL, p.version + 1
+        excluded.language, excluded.kin, NULL, p.version + 1
     )
     WHERE p.content_hash <> excluded.content_hash OR p.closed_at IS NOT NULL
     RETURNING p.id, p.source, p.external_id, p.version, p.news_at
@@ -199,24 +203,11 @@ class BatchStored:
 
 
 @attrs.frozen(kw_only=True)
-class Entry:
-    """A draft with its two hashes, as one row of a batch."""
-
-    draft: PostingDraft
-    content_hash: bytes
-    fingerprint: bytes | None
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Source and external id as they are stored."""
-        return clean(self.draft.source), key_of(self.draft.external_id)
-
-
-@attrs.frozen(kw_only=True)
 class _Sorted:
     """A batch compared with what is stored."""
 
     writes: tuple[Entry, ...]
+    new: frozenset[Key]
     refreshed: tuple[tuple[int, bytes], ...]
     stored: tuple[int, ...]
     unchanged: int
@@ -247,7 +238,7 @@ def _merged(group: Sequence[Entry]) -> Entry:
 
 
 def _merge(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    groups: dict[Key, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.key, []).append(entry)
     return tuple(_merged(groups[key]) for key in sorted(groups))
@@ -294,6 +285,7 @@ async def _compare(connection: Connection, board: BoardId, entries: Sequence[Ent
         duplicate += row["board_id"] != board
     return _Sorted(
         writes=tuple(writes),
+        new=frozenset(key for key in keys if key not in stored),
         refreshed=tuple(refreshed),
         stored=tuple(row["id"] for row in rows),
         unchanged=unchanged,
@@ -320,9 +312,9 @@ async def store_batch(
             raise LeaseLost(fence.domain)
         merged = await _completed(connection, merged)
         batch = await _compare(connection, board, merged)
-        for chunk in _chunks(batch.writes):
+        for chunk in _chunks(await join_jobs(connection, batch.writes, batch.new)):
             rows = [
-                posting_columns(entry.draft, entry.content_hash, entry.fingerprint)
+                (*posting_columns(entry.draft, entry.content_hash, entry.fingerprint), entry.kin)
                 for entry in chunk
             ]
             columns = [list(column) for column in zip(*rows, strict=True)]

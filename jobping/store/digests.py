@@ -11,6 +11,7 @@ from jobping.core.match import MatchedPosting
 from jobping.core.profile import StoredProfile
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
+from jobping.store.kin import with_links
 from jobping.store.rows import clean, matched_of, profile_of
 
 _LAST = """
@@ -114,8 +115,10 @@ async def _read(connection: Connection, digest: int | None) -> tuple[ClaimedDige
     """Read one or all claimed digests; asyncio side, inside a transaction."""
     rows = await connection.fetch(_UNFINISHED, digest)
     items: dict[int, list[MatchedPosting]] = {row["digest_id"]: [] for row in rows}
-    for item in await connection.fetch(_ITEMS, list(items)):
-        items[item["digest_id"]].append(matched_of(item))
+    found = await connection.fetch(_ITEMS, list(items))
+    matched = await with_links(connection, tuple(map(matched_of, found)))
+    for row, item in zip(found, matched, strict=True):
+        items[row["digest_id"]].append(item)
     return tuple(_digest_of(row, items[row["digest_id"]]) for row in rows)
 
 

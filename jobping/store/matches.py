@@ -12,6 +12,7 @@ from jobping.core.match import Match, MatchedPosting
 from jobping.core.posting import StoredPosting
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
+from jobping.store.kin import with_links
 from jobping.store.rows import clean, matched_of, postings_of
 
 # Takes rows that nobody else holds, what we held before a crash among them; short, and never waits
@@ -174,7 +175,8 @@ async def _record_search(
 
 async def _select(connection: Connection, sql: str, *values: object) -> tuple[MatchedPosting, ...]:
     """Read matches with their postings; asyncio side."""
-    return tuple(map(matched_of, await connection.fetch(sql, *values)))
+    items = tuple(map(matched_of, await connection.fetch(sql, *values)))
+    return await with_links(connection, items)
 
 
 @attrs.define(kw_only=True)

@@ -9,9 +9,10 @@ import attrs
 from jobping.core.ids import BoardId, ExternalId, PostingId, SourceName
 from jobping.core.posting import KnownPosting, PostingDraft, StoredPosting
 from jobping.core.tenure import Fence
-from jobping.store.batch import BatchStored, Entry, Known, look_up_known, store_batch
+from jobping.store.batch import BatchStored, Known, look_up_known, store_batch
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
+from jobping.store.kin import Entry
 from jobping.store.rows import clean, key_of, postings_of
 
 __all__ = ["BatchStored", "Known", "Postings"]
@@ -169,7 +170,8 @@ class Postings:
             board: The board that was walked; becomes the holder of new rows.
             hashes: The content hash of each draft, 16 bytes; alone decides whether it changed. Of a
                 stored posting whose draft has weak fields it is made anew with what is stored.
-            fingerprints: The fingerprint of each draft, 32 bytes, or None; the same.
+            fingerprints: The fingerprint of each draft, 32 bytes, or None. A new posting of a job
+                that is stored gets that of the job; a stored one keeps its own.
             news_after: New rows are news if posted then or later (aware UTC); None: all are.
             fence: Of the lease under which the drafts were fetched.
 

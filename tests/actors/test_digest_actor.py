@@ -61,6 +61,7 @@ async def digesting(
             gates=stores.gates,
             deliveries=deliveries,
             credits={},
+            firsthand=frozenset(),
             clock=rig.clock,
             emit=rig.events,
             pending_within_s=30 * DAY_S,

@@ -9,6 +9,7 @@ from ranking_samples import NOW, ago, matched, posting, profile
 
 from jobping.core.digest import Selection, choose, compose, dedup_key, select
 from jobping.core.digest_view import LeftOut
+from jobping.core.match import Link
 from jobping.core.posting import Interval, Precision, Remote, Salary, SalaryOrigin
 
 NONE_DOWN = frozenset()
@@ -56,6 +57,46 @@ def test_selection_keeps_the_limits_and_counts_what_it_leaves_out():
         items=(items[0], items[1], items[3], items[5], items[6]),
         left_out=LeftOut(beyond_limit=1, beyond_company=1, repeats=1),
     )
+
+
+def test_selection_shows_a_job_by_the_companys_own_posting_where_its_best_copy_stood():
+    job = b"j" * 32
+    copy = matched(posting(1, company="A", source="adzuna", fingerprint=job), 90)
+    other = matched(posting(2, company="B", source="adzuna"), 80)
+    own = matched(posting(3, company="A", source="lever", fingerprint=job), 70)
+    chosen = select(profile(), [own, other, copy], frozenset({"lever"}))
+    assert chosen == Selection(items=(own, other), left_out=LeftOut(repeats=1))
+    assert select(profile(), [own, other, copy]).items == (copy, other)
+
+
+def test_digest_shows_every_page_of_a_job_once():
+    pages = [
+        ("reed", "https://www.reed.example/3"),
+        ("lever", "https://jobs.example/1"),
+        ("adzuna", "https://adzuna.example/?a=1&b=<2>"),
+        ("feed", "javascript:1"),
+        ("reed", "https://www.reed.example/3"),
+    ]
+    also = tuple(Link(source=source, url=url) for source, url in pages)
+    item = attrs.evolve(matched(posting(1)), also=also)
+    digest = compose(profile(), [item], NOW, None, NONE_DOWN, credits={"reed": "Reed <3>"})
+    assert (
+        """\
+    From ashby, jobs.example:
+    https://jobs.example/1
+    Also Reed <3>, www.reed.example:
+    https://www.reed.example/3
+    Also adzuna, adzuna.example:
+    https://adzuna.example/?a=1&b=%3C2%3E
+
+"""
+        in digest.text
+    )
+    assert digest.html.count("Also ") == 2
+    assert (
+        '<a href="https://www.reed.example/3">Reed &lt;3&gt;</a> · www.reed.example' in digest.html
+    )
+    xml.dom.minidom.parseString(digest.html)
 
 
 def test_digest_says_what_was_ranked_without_the_model_that_ranks_as_a_rule():

@@ -9,6 +9,7 @@ from jobping.core.fingerprint import content_hash, fingerprint, fold_company, fo
 from jobping.core.ids import ExternalId, SourceName
 from jobping.core.posting import Interval, Location, PostingDraft, Remote, Salary
 
+LONDON = Location(raw="London, UK", city="London", country="GB")
 BERLIN = Location(raw="Berlin", city="Berlin", country="DE")
 PARIS = Location(raw="Paris, France", city="Paris", country="FR")
 DRAFT = PostingDraft(
@@ -68,7 +69,8 @@ def test_fingerprint_is_the_same_for_one_job_at_two_sources():
         title="Data Engineer (all genders)",
         company="ACME",
         locations=(attrs.evolve(PARIS, raw="Paris"), attrs.evolve(BERLIN, raw="Berlin, Germany")),
-        description="Other words.",
+        description="- build",
+        salary=attrs.evolve(DRAFT.salary, raw="60,000 a year"),
     )
     assert fingerprint(other) == fingerprint(DRAFT)
     assert len(fingerprint(DRAFT) or b"") == 32
@@ -76,10 +78,25 @@ def test_fingerprint_is_the_same_for_one_job_at_two_sources():
 
 @pytest.mark.parametrize(
     "change",
-    [{"title": "Data Analyst"}, {"company": "Other"}, {"locations": (BERLIN,)}],
+    [
+        {"title": "Data Analyst"},
+        {"company": "Other"},
+        {"locations": (BERLIN,)},
+        {"salary": None},
+        {"description": "Build more."},
+    ],
 )
 def test_fingerprint_differs_when_the_job_does(change):
     assert fingerprint(attrs.evolve(DRAFT, **change)) != fingerprint(DRAFT)
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_london"), [("SW1A 1AA", True), ("ec3m1aj", True), ("WD244AS", False)]
+)
+def test_fingerprint_reads_a_bare_postcode_as_its_town(raw, is_london):
+    there = attrs.evolve(DRAFT, locations=(Location(raw=raw, country="GB"),))
+    london = attrs.evolve(DRAFT, locations=(LONDON,))
+    assert (fingerprint(there) == fingerprint(london)) is is_london
 
 
 @pytest.mark.parametrize("company", [None, "", " . "])
