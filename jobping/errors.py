@@ -23,6 +23,10 @@ class OrderFailed(JobPingError):
     """The daemon did not carry out a command; the message says why."""
 
 
+class StreamFailed(JobPingError):
+    """The event stream cannot be read; the message says why, and what to do."""
+
+
 class FetchError(JobPingError):
     """An exchange brought no page.
 
