@@ -362,7 +362,7 @@ class _Daemon:
             if self.failure is not None:
                 code = CONFIG if isinstance(self.failure, ConfigError) else UNAVAILABLE
             duration_s = self.clock.monotonic() - began
-            log.emit("daemon.stopped", code=code)
+            log.emit("daemon.stopped", code=code, duration_s=duration_s, requests=traffic.requests)
         if self.failure is not None:
             raise self.failure
         return Outcome(
@@ -484,6 +484,7 @@ class _Daemon:
             fetcher=fetcher,
             deliveries=self._deliveries(),
             daemon=id,
+            run=log.run,
             control_dir=self.settings.system.runtime_dir or self.settings.state_dir,
             cycle_s=self.plan.cycle_s,
             max_idle_s=self._watchdog_s * PATIENCE,

@@ -61,8 +61,8 @@ EVENTS: tuple[EventType, ...] = (
            "The process runs and has read its settings."),
     _event("daemon.became_ready", "info", "start_s boards domains profiles",
            "Every part has started."),
-    _event("daemon.stopped", "info", "code",
-           "The last line of a run, with its exit code."),
+    _event("daemon.stopped", "info", "code duration_s requests",
+           "The last line of a run, with its exit code, how long it ran and what it asked."),
     _event("config.rejected", "error", "errors",
            "The settings are wrong; each error names file, key, value and what is allowed."),
     _event("config.reloaded", "info", "generation boards domains profiles duration_s",
@@ -272,9 +272,17 @@ EVENTS: tuple[EventType, ...] = (
            "The database or the directory of digests was away; it is tried again in 10 minutes."),
     # statistics and the log itself
     _event("stats.taken", "info",
-           "domains pool_size pool_idle pool_waiting units requests connections"
-           " connections_open in_flight resident_bytes",
-           "The figures of the whole daemon, each 60 s."),
+           "uptime_s domains silent elsewhere day month children pool_size pool_idle pool_waiting"
+           " units requests connections connections_open in_flight resident_bytes",
+           "The figures of the whole daemon, at the start and each 60 s: of the `domains` it polls"
+           " so many were `silent`, others are polled `elsewhere`; `day` and `month` are the budget"
+           " with what is spent, held and its limits; each of the `children` has its state,"
+           " restarts and mailbox."),
+    _event("domain.sampled", "info",
+           "domain tier breaker breaker_cause per_hour next_in_s waits_for used_today daily_limit"
+           " succeeded_at",
+           "How a site stands and when its next request may leave, within a minute of a change"
+           " and each 10 minutes."),
     _event("log.dropped", "warning", "n by_level",
            "Lines were lost because their reader was too slow; the least important first."),
     _event("library.complained", "warning", "logger text error",

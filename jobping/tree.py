@@ -43,6 +43,7 @@ from jobping.actors.paid_call import PaidCalls
 from jobping.actors.retention import RetentionDuty
 from jobping.actors.scraper import Parts, Scraper
 from jobping.actors.shared_pace import SharedPace, SharedPaces
+from jobping.actors.statistics import Statistics
 from jobping.actors.supply import Reserve, SupplyActor
 from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
@@ -162,6 +163,7 @@ class Materials:
         sources: Those switched on, asked where the operator says.
         deliveries: The ways out of digests, in sending order.
         daemon: The id under which leases are held.
+        run: The name of this run in the log.
         control_dir: Where the control socket is made.
         cycle_s: Longest first cycle, in seconds.
         max_idle_s: An actor that works as long without progress is ended and started again.
@@ -180,6 +182,7 @@ class Materials:
     fetcher: Fetcher
     deliveries: Sequence[Delivery]
     daemon: str
+    run: str
     control_dir: Path
     cycle_s: float
     max_idle_s: float
@@ -235,6 +238,16 @@ def build_tree(materials: Materials) -> Supervisor:
     """Return the root supervisor, not started."""
     boxes = _Mailboxes()
     network = NetworkGate(clock=materials.clock, emit=materials.emit_as("network"))
+    statistics = Statistics(
+        degradation=boxes.degradation.ref,
+        database=materials.database,
+        fetcher=materials.fetcher,
+        limits=lambda: materials.settings.budget.limits,
+        tree=lambda: root.snapshot(),
+        resident_bytes=materials.resident_bytes,
+        clock=materials.clock,
+        began=materials.clock.monotonic(),
+    )
     children: tuple[AnyChildSpec, ...] = (
         ChildSpec[object](
             id="store",
@@ -285,13 +298,24 @@ def build_tree(materials: Materials) -> Supervisor:
             start_timeout=math.inf,  # its domains start one by one, each within its own time
             stop_timeout=DEGRADATION_STOP_S,
         ),
-        ChildSpec[object](id="heartbeat", start=_fresh(partial(_heartbeat, materials, boxes))),
+        ChildSpec[object](
+            id="heartbeat",
+            start=_fresh(
+                lambda: Heartbeat(
+                    statistics=statistics,
+                    emit=materials.emit_as("heartbeat"),
+                    duty=_retention(materials).run,
+                )
+            ),
+        ),
         ChildSpec[object](
             id="control",
             start=startable(
                 serve_control,
                 materials.control_dir,
                 Operator(
+                    run=materials.run,
+                    look=statistics.take,
                     degradation=boxes.degradation.ref,
                     generation=materials.generation,
                     reload=materials.reload,
@@ -299,12 +323,13 @@ def build_tree(materials: Materials) -> Supervisor:
             ),
         ),
     )
-    return Supervisor(
+    root = Supervisor(
         SupervisorSpec(children=children, strategy=Strategy.REST_FOR_ONE, policy=RootPolicy()),
         name="root",
         hook=observer(materials.emit_as("supervisor")),
         rng=materials.rng,
     )
+    return root
 
 
 def _budget(materials: Materials) -> BudgetActor:
@@ -520,21 +545,14 @@ def _supply(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> Su
     )
 
 
-def _heartbeat(materials: Materials, boxes: _Mailboxes) -> Heartbeat:
+def _retention(materials: Materials) -> RetentionDuty:
     files = materials.settings.delivery.files
-    return Heartbeat(
-        degradation=boxes.degradation.ref,
-        database=materials.database,
-        fetcher=materials.fetcher,
-        resident_bytes=materials.resident_bytes,
+    return RetentionDuty(
+        retention=materials.settings.retention,
+        maintenance=Maintenance(database=materials.database),
+        files=None if files is None else KeptFiles(files),
+        clock=materials.clock,
         emit=materials.emit_as("heartbeat"),
-        duty=RetentionDuty(
-            retention=materials.settings.retention,
-            maintenance=Maintenance(database=materials.database),
-            files=None if files is None else KeptFiles(files),
-            clock=materials.clock,
-            emit=materials.emit_as("heartbeat"),
-        ).run,
     )
 
 

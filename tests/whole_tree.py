@@ -73,6 +73,7 @@ async def open_whole_tree(
         fetcher=fetcher,
         deliveries=(),
         daemon="test",
+        run="test",
         control_dir=home,
         cycle_s=1e9,
         max_idle_s=180.0,

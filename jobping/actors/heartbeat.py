@@ -1,82 +1,62 @@
-"""The heartbeat: one line of statistics per period, from which a reader sees the whole daemon."""
+"""The heartbeat: lines of statistics, from which a reader sees the whole daemon."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
 
-from jobping.actors.messages import DomainsView, DomainView, ReadDomains
-from jobping.core.gate_state import GateView
+from jobping.actors.messages import DomainView
+from jobping.actors.statistics import Statistics, record_of
+from jobping.core.ids import Domain
 from jobping.events import Emit
-from jobping.fetch import Fetcher
-from jobping.store.bridge import Database
-from supervisors import Context, Ref, SupervisionError
+from supervisors import Context
 
 EVERY_S: Final = 60.0  # design/operations.md
-ANSWER_WITHIN_S: Final = 4.0  # below the actor's time to stop
+AGAIN_AFTER: Final = 10
+"""A domain that stays as it is gets a line with each tenth sample: a reader who begins anywhere
+knows every domain ten minutes later, at 300 lines an hour for 50 of them (our choice)."""
 
 
 @attrs.define(kw_only=True)
 class Heartbeat:
-    """Takes statistics.
+    """Writes what `Statistics` sees.
 
     Attributes:
-        resident_bytes: Reads the memory of this process.
         duty: Runs beside the statistics until they end.
     """
 
-    degradation: Ref[ReadDomains]
-    database: Database
-    fetcher: Fetcher
-    resident_bytes: Callable[[], int]
+    statistics: Statistics
     emit: Emit
     duty: Callable[[], Awaitable[None]]
+    _taken: int = attrs.field(default=0, init=False)
+    _said: dict[Domain, dict[str, Any]] = attrs.field(factory=dict, init=False)
 
     async def run(self, ctx: Context[object]) -> None:
-        """Write `stats.taken` every minute until asked to stop."""
+        """Write `stats.taken` at once and every minute until asked to stop."""
         ctx.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.duty)
             while not ctx.stop_requested.is_set():
+                await self._take()
                 with trio.move_on_after(EVERY_S):
                     await ctx.stop_requested.wait()
                     break
-                await self._take()
             nursery.cancel_scope.cancel()
 
     async def _take(self) -> None:
-        try:
-            domains = await self.degradation.ask(ReadDomains(), within=ANSWER_WITHIN_S)
-        except SupervisionError:
-            domains = DomainsView(views=())
-        pool, http = self.database.statistics(), self.fetcher.statistics()
-        self.emit(
-            "stats.taken",
-            domains={view.domain: _short(view) for view in domains.views},
-            pool_size=pool.size,
-            pool_idle=pool.idle,
-            pool_waiting=pool.waiting,
-            units=pool.units,
-            requests=http.requests,
-            connections=http.connections,
-            connections_open=http.open,
-            in_flight=http.in_flight,
-            resident_bytes=self.resident_bytes(),
-        )
+        sample = await self.statistics.take()
+        self.emit("stats.taken", **sample.figures)
+        if self._taken % AGAIN_AFTER == 0:
+            self._said.clear()
+        self._taken += 1
+        for view in sample.domains.views if sample.domains is not None else ():
+            self._say_domain(view)
 
-
-def _short(view: DomainView) -> dict[str, object]:
-    gate: GateView = view.gate
-    return {
-        "tier": view.tier.value,
-        "breaker": gate.breaker.value,
-        "grants": gate.grants,
-        "refusals": gate.refusals,
-        "rate": round(gate.rate, 4),
-        "ceiling": gate.ceiling,
-        "daily_used": gate.daily_used,
-        "retry_budget": gate.retry_budget,
-        "waits_for": gate.waits_for,
-        "blocked_s": round(gate.blocked_s),
-    }
+    def _say_domain(self, view: DomainView) -> None:
+        record = record_of(view)
+        # the moment of the next request moves all the time; the rest says whether that matters
+        lasting = {**record, "next_in_s": None}
+        if self._said.get(view.domain) != lasting:
+            self._said[view.domain] = lasting
+            self.emit("domain.sampled", **record)

@@ -1,21 +1,22 @@
 """What the control socket is asked, as questions to degradation; the answers as JSON values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import version
 from typing import Any, Final
 
 import attrs
 
 from jobping.actors.messages import (
     DegradationMessage,
-    DomainView,
+    DomainsView,
     OrderDomain,
     OrderRefused,
     ReadDomains,
 )
+from jobping.actors.statistics import READ_WITHIN_S, Sample, record_of
 from jobping.core.order import Order
 from supervisors import Ref, SupervisionError
 
-READ_WITHIN_S: Final = 3.0
 ORDER_WITHIN_S: Final = 2.0
 AWAY: Final = {"error": "the daemon starts or stops just now; try again"}
 
@@ -42,8 +43,12 @@ class Operator:
     Attributes:
         reload: Asks for the configuration to be read anew; returns how many will have been tried
             when it has, None: this daemon has none.
+        run: The name of this run in the log.
+        look: Takes a sample of the whole daemon.
     """
 
+    run: str
+    look: Callable[[], Awaitable[Sample]]
     degradation: Ref[DegradationMessage]
     generation: Callable[[], Generation]
     reload: Callable[[], int | None]
@@ -53,6 +58,8 @@ class Operator:
         match request:
             case {"ask": "domains"}:
                 return await self._read()
+            case {"ask": "status"}:
+                return await self._look()
             case {"ask": "generation"}:
                 return attrs.asdict(self.generation())
             case {"order": "reload"}:
@@ -68,11 +75,12 @@ class Operator:
             view = await self.degradation.ask(ReadDomains(), within=READ_WITHIN_S)
         except SupervisionError:
             return AWAY
-        return {
-            "domains": list(map(record_of, view.views)),
-            "silent": list(view.silent),
-            "elsewhere": list(view.elsewhere),
-        }
+        return _domains(view)
+
+    async def _look(self) -> Mapping[str, Any]:
+        sample = await self.look()
+        domains = {} if sample.domains is None else _domains(sample.domains)
+        return {"run": self.run, "version": version("jobping"), "stats": sample.figures, **domains}
 
     async def _order(self, order: OrderDomain) -> Mapping[str, Any]:
         try:
@@ -84,18 +92,9 @@ class Operator:
         return {"domain": record_of(answer)}
 
 
-def record_of(view: DomainView) -> dict[str, Any]:
-    """Return how a domain stands as a JSON value; moments are ISO 8601 in UTC."""
-    gate = view.gate
+def _domains(view: DomainsView) -> dict[str, Any]:
     return {
-        "domain": view.domain,
-        "tier": view.tier.value,
-        "breaker": gate.breaker.value,
-        "breaker_cause": gate.breaker_cause or None,
-        "per_hour": round(gate.rate * 3600, 3),
-        "next_in_s": None if view.next_in_s is None else round(view.next_in_s, 1),
-        "waits_for": view.waits_for,
-        "used_today": gate.daily_used,
-        "daily_limit": gate.daily_limit,
-        "succeeded_at": view.succeeded_at.isoformat() if view.succeeded_at else None,
+        "domains": list(map(record_of, view.views)),
+        "silent": list(view.silent),
+        "elsewhere": list(view.elsewhere),
     }

@@ -177,7 +177,7 @@ def _next(record: Mapping[str, Any]) -> str:
 
 async def _list_stored(arguments: argparse.Namespace, stores: "Stores") -> int:
     # here: they import every part of the daemon
-    from jobping.actors.operator import record_of
+    from jobping.actors.statistics import record_of
 
     settings = settings_of(arguments)
     rows = await stores.boards.enabled()

@@ -1,6 +1,7 @@
 """What is spent, for people: read beside the ledger, without its locks."""
 
 import datetime as dt
+from typing import Any
 
 import attrs
 
@@ -81,20 +82,26 @@ class Account:
     lapsed: Spent
 
 
-async def _account(connection: Connection) -> Account:
-    """Read the present windows; asyncio side."""
+async def _balances(connection: Connection) -> tuple[dict[str, Any], tuple[Balance, ...]]:
+    """Read today's date and the present windows; asyncio side."""
     today = await connection.fetchrow(_TODAY)
     assert today is not None  # noqa: S101  one row always
-    balances = []
+    found = []
     for window in Window:
         starts = today[window.value]
         row = await connection.fetchrow(_WINDOWS, window.value, starts)
-        balances.append(Balance(window=window, **(dict(row) if row else {"starts": starts})))
+        found.append(Balance(window=window, **(dict(row) if row else {"starts": starts})))
+    return dict(today), tuple(found)
+
+
+async def _account(connection: Connection) -> Account:
+    """Read the present windows; asyncio side."""
+    today, balances = await _balances(connection)
     lapsed = await connection.fetchrow(_LAPSED, today["month"])
     assert lapsed is not None  # noqa: S101  a sum is one row
     return Account(
         now=today["now"],
-        balances=tuple(balances),
+        balances=balances,
         by_model=tuple(
             Spent(**dict(row)) for row in await connection.fetch(_BY_MODEL, today["month"])
         ),
@@ -129,6 +136,10 @@ class Spending:
     async def account(self) -> Account:
         """Return what is spent in the present windows, and by which models."""
         return await self.database.run(_account)
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Return what the present windows hold."""
+        return (await self.database.run(_balances))[1]
 
     async def entries(self, *, limit: int, state: EntryState | None = None) -> tuple[Entry, ...]:
         """Return the newest calls; of one state only those that no correction has touched."""

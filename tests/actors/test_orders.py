@@ -18,6 +18,7 @@ from jobping.actors.messages import (
     OrderRefused,
 )
 from jobping.actors.operator import Generation, Operator
+from jobping.actors.statistics import Sample
 from jobping.core import breaker
 from jobping.core import gate as gate_rules
 from jobping.core.breaker import BreakerRules, Phase
@@ -176,7 +177,13 @@ async def test_order_that_cannot_be_stored_says_so(rig: Rig) -> None:
 
 
 def operator(degradation: Ref[DegradationMessage]) -> Operator:
-    return Operator(degradation=degradation, generation=Generation, reload=lambda: 3)
+
+    async def look() -> Sample:
+        return Sample(figures={"uptime_s": 7.5}, domains=None)
+
+    return Operator(
+        run="run-1", look=look, degradation=degradation, generation=Generation, reload=lambda: 3
+    )
 
 
 async def asked(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -191,6 +198,11 @@ async def test_domains_are_told_as_json(autojump_clock: MockClock) -> None:
     [record] = json.loads(json.dumps(answer["domains"]))
     assert (record["domain"], record["tier"], record["breaker"]) == (SITE, "reliable", "closed")
     assert answer["elsewhere"] == []
+
+
+async def test_status_is_a_sample_with_the_name_of_the_run(autojump_clock: MockClock) -> None:
+    answer = await asked({"ask": "status"})
+    assert answer == {"run": "run-1", "version": answer["version"], "stats": {"uptime_s": 7.5}}
 
 
 @pytest.mark.parametrize(
