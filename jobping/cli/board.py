@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from jobping.cli.output import Column, age, duration, print_json, print_table
+from jobping.cli.output import Column, age, print_json, print_table
 from jobping.cli.parser import (
     Commands,
     UsageError,
@@ -22,6 +22,7 @@ from jobping.cli.parser import (
 from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
 from jobping.core.board import Board, StoredBoard
+from jobping.core.duration import duration
 from jobping.core.ids import SourceName
 from jobping.errors import StoreConflict
 from jobping.settings import Settings, check_board, known_source

@@ -2,7 +2,7 @@
 
 import argparse
 
-from jobping.cli.output import Column, duration, print_json, print_table
+from jobping.cli.output import Column, print_json, print_table
 from jobping.cli.parser import (
     Commands,
     add_command,
@@ -11,6 +11,7 @@ from jobping.cli.parser import (
     add_json_option,
 )
 from jobping.cli.session import settings_of
+from jobping.core.duration import duration
 from jobping.settings import Settings, known_source
 
 _COLUMNS = (

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobping.cli.output import Column, age, duration, print_json, print_table
+from jobping.cli.output import Column, age, print_json, print_table
 from jobping.cli.parser import Commands, add_config_options, add_json_option
 from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
 from jobping.control import ask_daemon
 from jobping.core import gate, gate_text
 from jobping.core.board import StoredBoard
+from jobping.core.duration import duration
 from jobping.core.gate_state import GateRules
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Tier

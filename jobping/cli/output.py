@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobping.core.duration import duration
 from jobping.core.posting import PostingDraft
 from jobping.core.printable import printable
 
 _LONGEST = 2_000
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 @attrs.frozen(kw_only=True)
@@ -108,14 +108,6 @@ def age(moment: dt.datetime | None, now: dt.datetime) -> str:
     seconds = (now - moment).total_seconds()
     text = duration(abs(seconds))
     return f"{text} ago" if seconds >= 0 else f"in {text}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in its largest fitting unit, such as `5 min`."""
-    for size, unit in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def dollars(nanousd: int) -> str:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
-from jobping.cli.output import duration
 from jobping.cli.session import quiet_log, settings_of
 from jobping.clock import Clock
 from jobping.core import robots
 from jobping.core.addresses import Allowed, domain_of, follow, parse_url
 from jobping.core.board import Board, Route
+from jobping.core.duration import duration
 from jobping.core.ids import Domain, SourceName
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.core.printable import printable

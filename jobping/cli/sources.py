@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from jobping.cli.answer import read_answer
-from jobping.cli.output import Column, duration, print_json, print_table
+from jobping.cli.output import Column, print_json, print_table
 from jobping.cli.parser import (
     Commands,
     add_command,
@@ -15,6 +15,7 @@ from jobping.cli.parser import (
 )
 from jobping.cli.probe import probe
 from jobping.cli.session import settings_of
+from jobping.core.duration import duration
 from jobping.core.printable import printable
 from jobping.settings import Settings
 from jobping.sources import SOURCES

@@ -24,7 +24,7 @@ class Traffic:
 
 @attrs.define
 class Summary:
-    """The counts of one run; feed every event to `note`.
+    """The counts of one run; feed every event to `note`, also one whose fields were cut.
 
     Attributes:
         boards: Last result per `source/board`: True where its poll was good.
@@ -56,40 +56,39 @@ class Summary:
             case "postings.rejected":
                 reasons = fields.get("reasons")
                 for reason, count in reasons.items() if isinstance(reasons, Mapping) else ():
-                    self.reasons[str(reason)] = self.reasons.get(str(reason), 0) + int(count)
+                    self.reasons[str(reason)] = self.reasons.get(str(reason), 0) + _whole(count)
             case "digest.sent":
                 self.digests += 1
             case "model.called":
-                cost = fields.get("cost_nanousd")
                 self.model_calls += 1
-                self.model_nanousd += cost if isinstance(cost, int) else 0
+                self.model_nanousd += _whole(fields.get("cost_nanousd"))
             case "cycle.completed":
                 self._note_cycle(fields)
             case "child.exited":
-                self.crashes += fields["kind"] in CRASHED
+                self.crashes += fields.get("kind") in CRASHED
             case _:
                 pass
 
     def _note_cycle(self, fields: Mapping[str, object]) -> None:
-        waiting, failed = fields["waiting"], fields["failed"]
+        waiting, failed = fields.get("waiting"), fields.get("failed")
         self.waiting = tuple(map(str, waiting)) if isinstance(waiting, list) else ()
         for name, fault in failed.items() if isinstance(failed, Mapping) else ():
             if not self.boards.setdefault(name, False):
                 self.faults.setdefault(name, str(fault))
 
     def _note_poll(self, fields: Mapping[str, object]) -> None:
-        name = f"{fields['source']}/{fields['board']}"
-        is_good = fields["outcome"] in GOOD
-        if fields["outcome"] != INTERRUPTED:
+        name, outcome = f"{fields.get('source')}/{fields.get('board')}", fields.get("outcome")
+        is_good = outcome in GOOD
+        if outcome != INTERRUPTED:
             self.boards[name] = is_good
         if is_good:
             self.faults.pop(name, None)
-        elif fields["outcome"] != INTERRUPTED:
-            self.faults[name] = str(fields["why"] or fields["outcome"])
-        counts = self.by_source.setdefault(str(fields["source"]), dict.fromkeys(POSTING_KEYS, 0))
+        elif outcome != INTERRUPTED:
+            self.faults[name] = str(fields.get("why") or outcome)
+        source = str(fields.get("source"))
+        counts = self.by_source.setdefault(source, dict.fromkeys(POSTING_KEYS, 0))
         for key in POSTING_KEYS:
-            value = fields[key]
-            counts[key] += value if isinstance(value, int) else 0
+            counts[key] += _whole(fields.get(key))
 
     @property
     def failed(self) -> int:
@@ -115,3 +114,7 @@ class Summary:
             },
             "duration_s": round(duration_s, 3),
         }
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0

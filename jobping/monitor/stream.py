@@ -115,10 +115,10 @@ Item = Event | Notice | Lost | Foreign
 class Decoder:
     """Bytes in, items out. Holds at most one line of `LINE_CAP` bytes."""
 
-    def __init__(self) -> None:
-        """Begin at the start of a line."""
+    def __init__(self, *, within_line: bool = False) -> None:
+        """Begin at the start of a line, or within one, whose rest is left out."""
         self._rest = b""
-        self._skips = False
+        self._skips = within_line
         self._last: dict[str, int] = {}
 
     def feed(self, chunk: bytes) -> Iterator[Item]:
@@ -261,7 +261,7 @@ class Stream:
     _path: Path | None = None
     _program: subprocess.Popen[bytes] | None = None
     _complaints: IO[bytes] | None = None
-    _decoder: Decoder = attrs.field(factory=Decoder, init=False)
+    _decoder: Decoder = attrs.field(factory=Decoder)
     ended: bool = attrs.field(default=False, init=False)
     failed: str = attrs.field(default="", init=False)
 
@@ -330,8 +330,11 @@ class Stream:
 
 
 @contextlib.contextmanager
-def open_file(path: Path, *, follow: bool = False) -> Iterator[Stream]:
+def open_file(path: Path, *, follow: bool = False, last: int | None = None) -> Iterator[Stream]:
     """Open a log file, which may be turned over while it is followed, or a named pipe.
+
+    Args:
+        last: Read of a longer file only so many of its last bytes; None: all of it.
 
     Raises:
         StreamFailed: It cannot be read.
@@ -341,7 +344,16 @@ def open_file(path: Path, *, follow: bool = False) -> Iterator[Stream]:
     except OSError as error:
         raise StreamFailed(f"{path} cannot be read: {error.strerror}") from error
     try:
-        yield Stream(str(path), descriptor, grows=follow and path.is_file(), path=path)
+        skipped = os.fstat(descriptor).st_size - last if last is not None else 0
+        if skipped > 0:
+            os.lseek(descriptor, skipped, os.SEEK_SET)
+        yield Stream(
+            str(path),
+            descriptor,
+            grows=follow and path.is_file(),
+            path=path,
+            decoder=Decoder(within_line=skipped > 0),
+        )
     except IsADirectoryError as error:
         raise StreamFailed(f"{path} cannot be read: {error.strerror}") from error
     finally:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from jobping.cli.output import Column, age, duration, place, print_json, print_pairs, print_table
+from jobping.cli.output import Column, age, place, print_json, print_pairs, print_table
+from jobping.core.duration import duration
 from jobping.core.ids import ExternalId, SourceName
 from jobping.core.posting import Location, PostingDraft
 
