@@ -14,10 +14,13 @@ from jobping.cli import (
     db,
     digest,
     domains,
+    events,
     jobs,
     profile,
     sources,
+    status,
     tokenizer,
+    top,
 )
 from jobping.cli.parser import (
     Commands,
@@ -31,7 +34,10 @@ from jobping.cli.parser import (
 )
 from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 
-_GROUPS = (daemon, domains, budget, sources, board, profile, jobs, digest, config, db, tokenizer)
+_GROUPS = (
+    *(daemon, status, top, domains, budget, events, sources, board, profile, jobs, digest, config),
+    *(db, tokenizer),
+)
 _EXAMPLES = (
     "jobping demo                                    see everything work, without a network",
     "jobping run                                     poll the default boards until stopped",

@@ -22,6 +22,7 @@ class ExitCode(enum.IntEnum):
 
     OK = 0
     FAILED = 1
+    DOWN = 3
     USAGE = 64
     UNREACHABLE = 69
     INTERNAL = 70
@@ -30,7 +31,8 @@ class ExitCode(enum.IntEnum):
 
 EXIT_CODES: tuple[tuple[ExitCode, str], ...] = (
     (ExitCode.OK, "done; also after a stop by signal"),
-    (ExitCode.FAILED, "something failed, or a second signal forced the end"),
+    (ExitCode.FAILED, "something failed, or a second signal forced the end; `status`: degraded"),
+    (ExitCode.DOWN, "`status`: the daemon is down, or nothing is known of it"),
     (ExitCode.USAGE, "wrong usage"),
     (ExitCode.UNREACHABLE, "the database cannot be reached"),
     (ExitCode.INTERNAL, "internal error, or out of time while stopping"),

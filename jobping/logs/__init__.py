@@ -19,10 +19,20 @@ import structlog
 from jobping.clock import utc_us
 from jobping.events import CATALOGUE, ENVELOPE, EVENTS, LEVELS
 from jobping.logs import _console, _lines
+from jobping.logs._console import render as console_line
 from jobping.logs._lines import LINE_BYTES, mask_text
 from jobping.logs._queue import LineQueue
 
-__all__ = ["LINE_BYTES", "Form", "Log", "LogConfig", "is_journal", "mask_text", "open_log"]
+__all__ = [
+    "LINE_BYTES",
+    "Form",
+    "Log",
+    "LogConfig",
+    "console_line",
+    "is_journal",
+    "mask_text",
+    "open_log",
+]
 
 _RANK: Mapping[str, int] = {name: rank for rank, name in enumerate(LEVELS)}
 _PRIORITY = (b"<7>", b"<6>", b"<4>", b"<3>")  # sd-daemon(3), in the order of LEVELS

@@ -311,5 +311,6 @@ def test_password_is_taken_out_of_the_url_that_psql_gets(
 
 def test_exit_codes_are_those_of_the_operators_guide() -> None:
     assert {code.name: int(code) for code in ExitCode} == {
-        "OK": 0, "FAILED": 1, "USAGE": 64, "UNREACHABLE": 69, "INTERNAL": 70, "CONFIG": 78,
+        "OK": 0, "FAILED": 1, "DOWN": 3,
+        "USAGE": 64, "UNREACHABLE": 69, "INTERNAL": 70, "CONFIG": 78,
     }  # fmt: skip

@@ -1,0 +1,121 @@
+"""Where `status` and `top` get what they show: the event stream, and the daemon itself."""
+
+import argparse
+import contextlib
+import datetime as dt
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from jobping.cli.domains import ask
+from jobping.cli.parser import Parser, add_config_options
+from jobping.cli.session import settings_of
+from jobping.clock import utc_us
+from jobping.errors import ConfigError, DaemonAway, DaemonSilent, OrderFailed, StreamFailed
+from jobping.monitor.state import DaemonState
+from jobping.monitor.stream import UNIT, Stream, open_file, open_journal, open_pipe
+
+BACK_S: Final = 3_600.0
+LAST_BYTES: Final = 16 * 1024 * 1024
+"""Of a log file only its end is read: hours of it, in a second or two."""
+
+Answer = Mapping[str, Any] | str
+"""What the daemon said, or why it said nothing."""
+
+
+def add_stream_options(parser: Parser) -> None:
+    """Add the options that say where the events are."""
+    where = parser.add_argument_group("where the events are").add_mutually_exclusive_group()
+    where.add_argument(
+        "--journal",
+        nargs="?",
+        const=UNIT,
+        metavar="UNIT",
+        help=f"the journal of a unit (default: {UNIT})",
+    )
+    where.add_argument("--file", metavar="FILE", help="a log file or named pipe; -: standard input")
+    add_config_options(parser)
+
+
+@contextlib.contextmanager
+def opened(
+    arguments: argparse.Namespace, *, since_s: float, follow: bool = False
+) -> Iterator[Stream]:
+    """Open the stream that the arguments name.
+
+    Args:
+        since_s: Of the journal, so many seconds back.
+        follow: Wait for what is written from now on.
+
+    Raises:
+        StreamFailed: It cannot be read.
+    """
+    if arguments.file == "-":
+        yield open_pipe(sys.stdin.fileno())
+    elif arguments.file is not None:
+        with open_file(Path(arguments.file), follow=follow, last=LAST_BYTES) as stream:
+            yield stream
+    else:
+        since = dt.datetime.fromtimestamp(now() - since_s, dt.UTC)
+        unit = arguments.journal or UNIT
+        with open_journal(unit, since=since, follow=follow) as stream:
+            yield stream
+
+
+def now() -> float:
+    """Return seconds since 1970."""
+    return utc_us() / 1e6
+
+
+@attrs.define
+class Watch:
+    """What is known of the daemon: from the stream, and from the daemon itself.
+
+    Attributes:
+        note: What the reader should know about where this comes from.
+    """
+
+    arguments: argparse.Namespace
+    state: DaemonState = attrs.field(factory=DaemonState)
+    note: str = ""
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the command line names the stream."""
+        return self.arguments.file is not None or self.arguments.journal is not None
+
+    def read_all(self) -> None:
+        """Read the stream to its end; where it cannot be read, `note` says so."""
+        try:
+            with opened(self.arguments, since_s=BACK_S) as stream:
+                for item in stream:
+                    self.state.note(item)
+                is_empty = self.state.current is None
+                self.note = stream.failed or (f"{stream.name} has no event" if is_empty else "")
+        except StreamFailed as error:
+            self.note = str(error)
+
+    def ask(self) -> Answer:
+        """Return what the daemon says on its control socket, or why it says nothing."""
+        try:
+            return ask(settings_of(self.arguments), {"ask": "status"})
+        except DaemonSilent as error:
+            return f"the daemon gives no answer ({error})"
+        except DaemonAway:
+            return ""
+        except OrderFailed as error:
+            return str(error)
+        except ConfigError as error:
+            return f"the daemon cannot be asked, the configuration is wrong: {error}"
+
+    def take(self, answer: Answer) -> None:
+        """Take in an answer, unless another daemon than the one asked about gave it."""
+        if isinstance(answer, str):
+            self.note = answer or self.note
+            return
+        known = self.state.current.run if self.state.current is not None else None
+        if not self.is_chosen or answer.get("run") == known:
+            self.state.note_answer(answer, now())
