@@ -36,8 +36,8 @@ def add(commands: Commands) -> None:
         "status",
         "how the daemon stands, with an exit code for scripts",
         group="watch and steer",
-        details="Read from the last hour of the journal or the end of a log, and from the daemon"
-        " itself where it answers. Exits 0: healthy, 1: degraded, 3: down or not known.",
+        details="Read from the last six hours of the journal or the end of a log, and from the"
+        " daemon itself where it answers. Exits 0: healthy, 1: degraded, 3: down or not known.",
         examples=[
             "jobping status",
             "jobping status --json --journal jobping@two.service",

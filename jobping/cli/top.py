@@ -34,8 +34,8 @@ def add(commands: Commands) -> None:
         "top",
         "the daemon live: sites, budget, parts, events",
         group="watch and steer",
-        details="Follows the journal or a log, from an hour back, and asks the daemon itself where"
-        " it answers. Keys: t, n, x, p sort the sites, q quits.",
+        details="Follows the journal or a log, from six hours back, and asks the daemon itself"
+        " where it answers. Keys: t, n, x, p sort the sites, q quits.",
         examples=[
             "jobping top",
             "jobping top --once                      one picture, also without a terminal",

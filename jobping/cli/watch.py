@@ -18,7 +18,8 @@ from jobping.errors import ConfigError, DaemonAway, DaemonSilent, OrderFailed, S
 from jobping.monitor.state import DaemonState
 from jobping.monitor.stream import UNIT, Stream, open_file, open_journal, open_pipe
 
-BACK_S: Final = 3_600.0
+BACK_S: Final = 6 * 3_600.0
+"""Of the journal: what began before and lasts is in the samples (our choice)."""
 LAST_BYTES: Final = 16 * 1024 * 1024
 """Of a log file only its end is read: hours of it, in a second or two."""
 

@@ -24,6 +24,7 @@ SILENT_S: Final = 180.0
 ERROR_COUNTS_S: Final = 900.0
 """So long an error makes the daemon count as degraded (our choice)."""
 RECENT: Final = 200
+_MOST_S: Final = 3e9  # a century
 MOST: Final = 1_000  # domains, parts and conditions, whatever a stream says
 
 _QUIET: Final = frozenset({"stats.taken", "domain.sampled", "pool.sampled", "log.adjusted"})
@@ -86,9 +87,12 @@ class DomainState:
         """Take the figures of a `domain.sampled`, or of the control socket."""
         for name, kind in _SAMPLED.items():
             value = fields.get(name)
-            setattr(self, name, value if isinstance(value, kind) else None)
-        wait = fields.get("next_in_s")
-        self.next_at = at + wait if isinstance(wait, int | float) else None
+            setattr(
+                self,
+                name,
+                value if isinstance(value, kind) and not isinstance(value, bool) else None,
+            )
+        self.next_at = _later(at, fields.get("next_in_s"))
         self.succeeded_at = _moment(fields.get("succeeded_at"))
 
 
@@ -195,8 +199,7 @@ class RunState:
         """Take the figures of a `stats.taken`, or of the control socket."""
         self.stats, self.stats_at, self.is_ready = stats, at, True
         self.requests = _count(stats.get("requests"), self.requests)
-        uptime = stats.get("uptime_s")
-        if self.started_at is None and isinstance(uptime, int | float):
+        if self.started_at is None and (uptime := _number(stats.get("uptime_s"))) is not None:
             self.started_at = at - uptime
         if isinstance(stats.get("day"), Mapping):
             self._booked.clear()
@@ -230,7 +233,7 @@ class RunState:
         fields = event.fields
         match event.event:
             case "daemon.started":
-                self.started_at, self.version = at, str(fields.get("version"))
+                self.started_at, self.version = at, _text(fields.get("version"))
                 self.pid = _count(fields.get("pid"), None)
             case "daemon.became_ready":
                 self.is_ready = True
@@ -270,8 +273,8 @@ class RunState:
                 state.next_at = _later(at, fields.get("until_s"))
                 state.waits_for = "quota" if event.event == "limiter.exhausted" else "blocked"
             case "pace.cut" | "pace.raised":
-                rate = fields.get("rate")
-                state.per_hour = rate * 3600 if isinstance(rate, int | float) else state.per_hour
+                if (rate := _number(fields.get("rate"))) is not None:
+                    state.per_hour = rate * 3600
             case _:
                 pass
 
@@ -392,7 +395,7 @@ class DaemonState:
             return
         current = self._run(run, now)
         current.last_at, current.ended_at = now, None
-        current.version = str(answer.get("version"))
+        current.version = _text(answer.get("version"))
         current.sample(stats, now)
         self.gone = ""
         for record in domains if isinstance(domains, list) else ():
@@ -452,6 +455,8 @@ class DaemonState:
         silent = _count(run.stats.get("silent"), 0)
         if silent or (run.stats and run.stats.get("domains") is None):
             yield f"{silent or 'all'} sites give no answer"
+        if run.stats and run.stats.get("day") is None and "store" not in run.conditions:
+            yield "the database did not answer the last sample"
         if not run.is_ready:
             yield f"it starts, since {duration(now - (run.started_at or run.seen_at))}"
         for name, part in run.parts.items():
@@ -508,11 +513,24 @@ def _put(table: dict[str, Any], key: str, value: object) -> None:
 
 
 def _count(value: object, otherwise: Any) -> Any:
-    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+    is_one = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return value if is_one else otherwise
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _later(at: float, seconds: object) -> float | None:
-    return at + seconds if isinstance(seconds, int | float) else None
+    wait = _number(seconds)
+    return None if wait is None else at + wait
+
+
+def _number(value: object) -> float | None:
+    """Return a number that time can be reckoned with."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) < _MOST_S else None
 
 
 def _moment(text: object) -> float | None:

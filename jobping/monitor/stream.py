@@ -28,6 +28,7 @@ LINE_CAP: Final = 256 * 1024
 """Most bytes of a line. One of ours has 3,500; journald splits what a program writes at 48 KiB, and
 spells it as a list of integers where a raw control byte was in it (design/operations.md)."""
 TEXT_CAP: Final = 2_000
+LATEST: Final = 7_258_118_400_000_000  # microseconds; 2200: no clock says more, and dates bear it
 RUNS: Final = 16
 """Runs whose numbering is followed at a time."""
 
@@ -158,12 +159,12 @@ def _item(line: bytes) -> Item:
     found = _object(line) if len(line) <= LINE_CAP else None
     if found is None or "__REALTIME_TIMESTAMP" not in found:
         return _of_message(line, found, ts=None, level="info")
-    ts = _whole(found["__REALTIME_TIMESTAMP"])
+    ts = min(_whole(found["__REALTIME_TIMESTAMP"]) or 0, LATEST)
     level = _level_of(found.get("PRIORITY"))
     name = _NOTICES.get(str(found.get("MESSAGE_ID")))
     if name is not None and found.get("_PID") == "1":  # which no one else can say
         fields = {key: str(found[key]) for key in _NOTICE_FIELDS if key in found}
-        return Notice(ts=ts or 0, event=name, fields=fields)
+        return Notice(ts=ts, event=name, fields=fields)
     message = _bytes_of(found.get("MESSAGE"))
     return _of_message(message, _object(message), ts=ts, level=level)
 
@@ -178,7 +179,7 @@ def _of_message(
             "run": str(run),
             "seq": int(seq),
             **rest,
-        } if own > 0:
+        } if 0 < own < LATEST:
             said = rest.get("level")
             return Event(
                 ts=own,

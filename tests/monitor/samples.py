@@ -28,6 +28,13 @@ CHILDREN = {
 }
 
 
+NASTY: tuple[Any, ...] = (
+    *(None, True, 0, -1, 10**18, -(2**63), 2.5, 1e308, "", "x", "day cost", "open", "2026-09-21"),
+    *("\x1b[2J\u202e\u2066\x00\n", [], [1, "x"], {}, {"a": None}, {"day": []}, "9" * 300),
+)
+"""What JSON can hold in the place of what is expected."""
+
+
 @attrs.define
 class Writer:
     """Makes the events of one run in order; a line begins with `at` seconds after its start."""
