@@ -98,10 +98,12 @@ EVENTS: tuple[EventType, ...] = (
            "The daemon as a whole fares better or worse; an error while a part of it hangs."),
     # polls
     _event("scraper.polled", "info",
-           "domain source board tier outcome fault why duration_s limiter_wait_s wait_s pages"
-           " unchanged_pages bytes seen new changed unchanged duplicate rejected waiting news"
-           " details gone",
-           "One poll of one board, complete; a warning when it brought less than it should."),
+           "domain source board tier outcome fault why duration_s limiter_wait_s wait_s http http_s"
+           " poll_every_s pages unchanged_pages bytes seen new changed unchanged duplicate rejected"
+           " waiting news details gone",
+           "One poll of one board, complete; a warning when it brought less than it should. `http`"
+           " counts the requests (`ok`, `failed`, `limited`, `other`), `http_s` is the site's time"
+           " for them."),
     _event("scraper.crashed", "warning", "domain board_id",
            "A bug ended the poll of a board; the domain goes on, that board rests for a while."),
     _event("postings.closed", "info", "source board count",

@@ -38,7 +38,7 @@ from jobping.core.gate_state import (
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.limiter import Grant, Reason
 from jobping.core.order import Order, ordered
-from jobping.core.outcome import Aside, Neutral, Outcome, outcome_of
+from jobping.core.outcome import Aside, Failed, Limited, Neutral, Ok, Outcome, outcome_of
 from jobping.core.page import Page, PageRequest, Redirected
 from jobping.core.retry import Attempted
 from jobping.core.throttle import NO_HINTS, Hints, moved_hints, read_hints, retry_after_s
@@ -89,6 +89,8 @@ class DomainGate:
             where that could not be written.
         waits: Seconds spent waiting for turns since `take_waits` was last asked, by reason.
         is_waiting: A request waits for its turn now.
+        answers: Requests since `take_answers` was last asked, by what the site made of them.
+        answers_s: How long the site took for them.
     """
 
     domain: Domain
@@ -106,6 +108,8 @@ class DomainGate:
     left: dict[Domain, GateState] = attrs.field(factory=dict)
     waits: dict[str, float] = attrs.field(factory=dict, init=False)
     is_waiting: bool = attrs.field(default=False, init=False)
+    answers: dict[str, int] = attrs.field(factory=dict, init=False)
+    answers_s: float = attrs.field(default=0.0, init=False)
     _state: GateState = attrs.field(init=False)
     _saving: trio.Lock = attrs.field(factory=trio.Lock, init=False)
     _seen: Envelope = attrs.field(factory=Envelope, init=False)
@@ -385,6 +389,8 @@ class DomainGate:
         if self.network.is_ours(outcome):
             outcome = Neutral(Aside.IGNORED)
         was_tried = was_sent or not isinstance(outcome, Neutral)
+        if was_tried:
+            self._count(outcome)
         for pace, grant in zip(self.shared, sending.shared, strict=True):
             pace.end(grant, sent=was_tried)
         if not was_tried:
@@ -404,6 +410,21 @@ class DomainGate:
         )
         self._keep(state, transitions)
         return bool(transitions)
+
+    def _count(self, outcome: Outcome) -> None:
+        word = "other"  # a redirect, or one that was cut short
+        match outcome:
+            case Ok(duration_s=took_s):
+                word, self.answers_s = "ok", self.answers_s + took_s
+            case Failed(duration_s=took_s):
+                word, self.answers_s = "failed", self.answers_s + took_s
+            case Neutral(kind=Aside.GONE):
+                word = "ok"
+            case Limited():
+                word = "limited"
+            case _:
+                pass
+        self.answers[word] = self.answers.get(word, 0) + 1
 
     def _check_promise(self, sending: "_Sending", sent_at: Monotonic) -> None:
         """Say so where a request left too early: that is a bug of ours."""
@@ -437,6 +458,12 @@ class DomainGate:
         """Return the seconds waited for turns since the last call, by what was waited for."""
         waits, self.waits = self.waits, {}
         return waits
+
+    def take_answers(self) -> tuple[dict[str, int], float]:
+        """Return what became of the requests since the last call, and the site's time for them."""
+        answers, self.answers = self.answers, {}
+        answers_s, self.answers_s = self.answers_s, 0.0
+        return answers, answers_s
 
 
 def turn_of(view: GateView) -> tuple[float | None, str | None]:

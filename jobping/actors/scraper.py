@@ -513,6 +513,7 @@ class Scraper:
 
     def _report(self, poll: Poll, judgement: Judgement, duration_s: float) -> None:
         tally, board, waits = poll.tally, poll.row.board, self.gate.take_waits()
+        answers, answers_s = self.gate.take_answers()
         is_well = judgement.health is Health.GOOD or judgement.outcome == IDLE
         self.gate.emit(
             "scraper.polled",
@@ -527,6 +528,9 @@ class Scraper:
             duration_s=duration_s,
             limiter_wait_s=sum(waits.values()),
             wait_s=waits,
+            http=answers,
+            http_s=answers_s,
+            poll_every_s=self.parts.polls[board.source].stretched(self._rules.stretch).poll_every_s,
             pages=tally.pages,
             unchanged_pages=tally.unchanged_pages,
             bytes=tally.bytes,

@@ -24,6 +24,8 @@ AHEAD_FROM: Final = 0.25
 """A day's spend is not projected before it has used so much of its limit (our choice)."""
 UNPOLLED_S: Final = 21_600.0
 """The period of a site that was not polled in this run: the longest of the usual ones."""
+RESTS: Final = ("gone", "drift", "denied")
+"""Ends of a poll after which a board rests for a day."""
 FORGOTTEN_S: Final = 1_500.0
 """A site that is polled has a line each ten minutes; two of them missed, and it is gone."""
 DAY_S: Final = 86_400.0
@@ -307,7 +309,9 @@ class Alerts:
             self._shares.pop(_Id(rule, domain), None)
 
     def _note_poll(self, at: float, domain: str, fields: Mapping[str, object]) -> None:
-        period_s = _number(fields.get("due_in_s")) or UNPOLLED_S
+        period_s = _number(fields.get("poll_every_s")) or UNPOLLED_S
+        if fields.get("outcome") in RESTS:
+            period_s = max(period_s, DAY_S)
         self._expect("domain_silent", domain, at, period_s)
         http = fields.get("http")
         if isinstance(http, Mapping):

@@ -235,6 +235,10 @@ async def test_request_goes_when_the_wait_that_the_site_asked_for_is_over(
         assert len(server.requests) == 2
         assert sum(gate.take_waits().values()) == pytest.approx(120, abs=1)
         assert gate.take_waits() == {}
+        answers, took_s = gate.take_answers()
+        assert answers == {"limited": 1, "ok": 1}
+        assert 0 < took_s < 5
+        assert gate.take_answers() == ({}, 0.0)
 
 
 async def test_opened_breaker_is_stored_at_once_and_holds_after_a_reload(rig: Rig) -> None:

@@ -28,9 +28,9 @@ def play(*events: tuple[float, str, dict[str, Any]], until: float = 0.0) -> list
     return told(found + alerts.advance(NOON + until))
 
 
-def poll(at: float, ok: int = 1, failed: int = 0, due_in_s: float = 3600.0) -> Any:
+def poll(at: float, ok: int = 1, failed: int = 0, every_s: float = 3600.0) -> Any:
     http = {"ok": ok, "failed": failed}
-    return at, "scraper.polled", {"domain": "a.example", "due_in_s": due_in_s, "http": http}
+    return at, "scraper.polled", {"domain": "a.example", "poll_every_s": every_s, "http": http}
 
 
 def sample(at: float, tier: str = "reliable", breaker: str = "closed", domain: str = "a.example"):
@@ -51,6 +51,11 @@ def test_domain_without_a_poll_is_told_after_three_of_its_periods_and_well_with_
         (10_800, "domain_silent a.example fired"),
         (20_000, "domain_silent a.example resolved"),
     ]
+
+
+def test_domain_whose_board_is_gone_may_rest_for_days():
+    at, event, fields = poll(0)
+    assert play((at, event, {**fields, "outcome": "gone"}), until=3 * 86_400 - 1) == []
 
 
 def test_domain_that_was_never_polled_is_told_from_its_first_sample_on():
@@ -231,7 +236,17 @@ RUBBISH = st.one_of(
     ),
 )
 KEYS = st.sampled_from(
-    ["domain", "tier", "breaker", "http", "due_in_s", "day", "pool_waiting", "limit", "threshold"]
+    [
+        "domain",
+        "tier",
+        "breaker",
+        "http",
+        "poll_every_s",
+        "day",
+        "pool_waiting",
+        "limit",
+        "threshold",
+    ]
 )
 EVENTS = st.tuples(
     st.floats(0, 1e9),
@@ -258,7 +273,7 @@ def test_any_fields_lead_to_changes_in_order_that_alternate(events):
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 3))), st.integers(1, 900))
 def test_ticks_between_events_change_nothing(steps, tick):
     makers = (
-        lambda at: poll(at, ok=0, failed=5, due_in_s=60.0),
+        lambda at: poll(at, ok=0, failed=5, every_s=60.0),
         lambda at: poll(at, ok=90),
         lambda at: sample(at, tier="backfill", breaker="open"),
         lambda at: stats(at, pool_waiting=1),
