@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from jobping.cli.output import Column, age, dollars, print_json, print_pairs, print_table
+from jobping.cli.output import Column, age, print_json, print_pairs, print_table
 from jobping.cli.parser import (
     Commands,
     UsageError,
@@ -20,7 +20,7 @@ from jobping.cli.parser import (
 from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
 from jobping.core.budget import Balance, EntryState, Limits, Measure, Window, binding, forecast
-from jobping.core.pricing import STALE_AFTER, USD, Bound, NanoUsd, Price, bound, to_nanousd
+from jobping.core.pricing import STALE_AFTER, USD, Bound, NanoUsd, Price, bound, dollars, to_nanousd
 from jobping.core.shortlist import BATCH, SHORTLIST
 from jobping.settings import Settings
 

@@ -110,14 +110,6 @@ def age(moment: dt.datetime | None, now: dt.datetime) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
-def dollars(nanousd: int) -> str:
-    """Return an amount in dollars, rounded up to a millionth."""
-    millionths = -(-nanousd // 1_000)
-    text = f"{millionths // 10**6}.{millionths % 10**6:06d}"
-    whole, _, rest = text.partition(".")
-    return f"${whole}.{rest[:2]}{rest[2:].rstrip('0')}"
-
-
 def place(draft: PostingDraft) -> str:
     """Return the places of a posting in a few words."""
     first = [location.raw for location in draft.locations[:2]]

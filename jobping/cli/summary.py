@@ -3,7 +3,8 @@
 import sys
 from typing import TYPE_CHECKING
 
-from jobping.cli.output import Column, dollars, print_json, print_pairs, print_table
+from jobping.cli.output import Column, print_json, print_pairs, print_table
+from jobping.core.pricing import dollars
 from jobping.core.summary import POSTING_KEYS, Summary
 
 if TYPE_CHECKING:

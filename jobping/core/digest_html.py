@@ -6,7 +6,7 @@ from typing import Final
 
 from jobping.core.digest_view import DigestView, ItemView
 
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'"
+POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'"
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c1c1e; --dim: #5f6368; --line: #dcdce0;
   --page: #f4f4f6; --card: #ffffff; --link: #0b57d0; --mark: #8a5200; --wash: #fff3dc; }
@@ -43,7 +43,7 @@ def render_html(view: DigestView) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8" />
-<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}" />
+<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}" />
 <meta name="viewport" content="width=device-width, initial-scale=1" />
 <meta name="color-scheme" content="light dark" />
 <meta name="referrer" content="no-referrer" />

@@ -265,6 +265,14 @@ def to_nanousd(dollars: Decimal) -> NanoUsd:
     return NanoUsd(int(amount))
 
 
+def dollars(nanousd: int) -> str:
+    """Return an amount in dollars, rounded up to a millionth."""
+    millionths = -(-nanousd // 1_000)
+    text = f"{millionths // 10**6}.{millionths % 10**6:06d}"
+    whole, _, rest = text.partition(".")
+    return f"${whole}.{rest[:2]}{rest[2:].rstrip('0')}"
+
+
 def _nanousd(parts: int, price: Price, *, regional: bool) -> NanoUsd:
     factor = price.uplift if regional else Fraction(1)
     return NanoUsd(-(-parts * factor.numerator // (MILLION * factor.denominator)))
