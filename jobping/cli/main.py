@@ -17,6 +17,7 @@ from jobping.cli import (
     events,
     jobs,
     profile,
+    report,
     sources,
     status,
     tokenizer,
@@ -35,7 +36,21 @@ from jobping.cli.parser import (
 from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 
 _GROUPS = (
-    *(daemon, status, top, domains, budget, events, sources, board, profile, jobs, digest, config),
+    *(
+        daemon,
+        status,
+        top,
+        report,
+        domains,
+        budget,
+        events,
+        sources,
+        board,
+        profile,
+        jobs,
+        digest,
+        config,
+    ),
     *(db, tokenizer),
 )
 _EXAMPLES = (

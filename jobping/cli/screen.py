@@ -15,8 +15,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from jobping.cli.output import dollars
 from jobping.core.duration import duration
+from jobping.core.pricing import dollars
 from jobping.core.printable import printable
 from jobping.logs import console_line
 from jobping.monitor.state import DaemonState, DomainState, Part, RunState, Spent, Verdict

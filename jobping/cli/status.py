@@ -8,10 +8,11 @@ from typing import Any, Final
 import attrs
 
 from jobping.cli import top
-from jobping.cli.output import Column, dollars, print_json, print_pairs, print_table
+from jobping.cli.output import Column, print_json, print_pairs, print_table
 from jobping.cli.parser import Commands, ExitCode, add_json_option
 from jobping.cli.screen import breaker_text, facts, next_text
 from jobping.cli.watch import Watch, add_stream_options, now
+from jobping.core.pricing import dollars
 from jobping.monitor.state import DaemonState, DomainState, RunState, Verdict
 
 _EXITS: Final = {

@@ -43,13 +43,20 @@ def add_stream_options(parser: Parser) -> None:
 
 @contextlib.contextmanager
 def opened(
-    arguments: argparse.Namespace, *, since_s: float, follow: bool = False
+    arguments: argparse.Namespace,
+    *,
+    since_s: float,
+    until: float | None = None,
+    follow: bool = False,
+    last: int | None = LAST_BYTES,
 ) -> Iterator[Stream]:
     """Open the stream that the arguments name.
 
     Args:
         since_s: Of the journal, so many seconds back.
+        until: Of the journal only what is earlier; seconds since 1970.
         follow: Wait for what is written from now on.
+        last: Of a file only so many of its last bytes; None: all of it.
 
     Raises:
         StreamFailed: It cannot be read.
@@ -57,12 +64,13 @@ def opened(
     if arguments.file == "-":
         yield open_pipe(sys.stdin.fileno())
     elif arguments.file is not None:
-        with open_file(Path(arguments.file), follow=follow, last=LAST_BYTES) as stream:
+        with open_file(Path(arguments.file), follow=follow, last=last) as stream:
             yield stream
     else:
         since = dt.datetime.fromtimestamp(now() - since_s, dt.UTC)
+        end = None if until is None else dt.datetime.fromtimestamp(until, dt.UTC)
         unit = arguments.journal or UNIT
-        with open_journal(unit, since=since, follow=follow) as stream:
+        with open_journal(unit, since=since, until=end, follow=follow) as stream:
             yield stream
 
 

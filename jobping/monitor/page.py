@@ -47,12 +47,12 @@ section { margin-top: 1rem; }
 .pair h3 { margin: 0 0 .4rem; font-size: .95rem; font-weight: 600; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem .3rem 0; text-align: left; vertical-align: middle;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { color: var(--dim); font-weight: 600; font-size: .82rem; }
 tbody tr:last-child td { border-bottom: 0; }
 th:last-child, td:last-child { padding-right: 0; }
 .n { text-align: right; white-space: nowrap; overflow-wrap: normal; }
-td:first-child { min-width: 11rem; }
+.sites td:first-child { min-width: 11rem; overflow-wrap: anywhere; }
 .drawn { width: 19%; }
 .legend + table, table + table { margin-top: 1.25rem; }
 .plot { display: grid; grid-template-columns: 3.6rem 1fr; gap: .4rem; }
@@ -82,8 +82,13 @@ footer { margin-top: 1rem; }
   .wide { display: none; }
   .figures { grid-template-columns: 1fr 1fr; gap: .5rem; }
   .figure b { font-size: 1.2rem; }
-  .drawn { width: 22%; }
-  td:first-child { min-width: 0; }
+  table { font-size: .82rem; }
+  .sites tr { display: grid; grid-template-columns: 1fr 4rem 4.5rem 3rem; gap: 0 .5rem;
+    align-items: center; border-bottom: 1px solid var(--line); padding: .3rem 0; }
+  .sites th, .sites td { border: 0; padding: 0; }
+  .sites td:first-child { grid-column: 1 / -1; }
+  .sites th:first-child, .sites .wide { display: none; }
+  .sites .drawn { width: auto; }
   .plot { grid-template-columns: 2.7rem 1fr; }
   .lines { grid-template-columns: 1fr; gap: .15rem; }
   .lines .share { margin-bottom: .5rem; }
@@ -206,7 +211,7 @@ def _sites(report: Report) -> str:
     rest = _empty(f"and {more:,} more sites, all of which did better") if more > 0 else ""
     scale = f"0 to {tables.seconds(top)}"
     return (
-        '<table><thead><tr><th>site</th><th class="n wide">requests</th>'
+        '<table class="sites"><thead><tr><th>site</th><th class="n wide">requests</th>'
         f'<th class="drawn">succeeded, 0 to 100 %</th><th></th><th class="drawn wide">{scale}</th>'
         '<th class="n">median</th><th class="n wide">95 %</th><th class="n">trips</th>'
         '<th class="n wide">violations</th></tr></thead>'

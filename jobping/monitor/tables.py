@@ -252,12 +252,12 @@ def spend_table(report: Report) -> Table:
             found.append((day, _of_day(report, day), report.days.get(day)))
         found.append((f"{month} (month)", spend.nanousd, report.months.get(f"{month}-01")))
     columns = (
-        [own for _name, own, _window in found],
-        [window and window.nanousd for _name, _own, window in found],
-        [window and window.limit_nanousd for _name, _own, window in found],
+        amounts([own for _name, own, _window in found]),
+        amounts([window.nanousd if window else None for _name, _own, window in found]),
+        amounts([window.limit_nanousd if window else None for _name, _own, window in found]),
     )
     names = [name for name, _own, _window in found]
-    rows = list(map(list, zip(names, *map(amounts, columns), strict=True)))
+    rows = [list(row) for row in zip(names, *columns, strict=True)]
     return Table(
         title="Spend",
         columns=("window", ">in this log", ">by the ledger", ">limit"),
@@ -309,15 +309,12 @@ def limited(rows: list[list[str]]) -> list[list[str]]:
 
 
 def percent(share: float | None) -> str:
-    """Return a share; never `100 %` or `0 %` unless it is exactly that."""
+    """Return a share; `0 %` and `100 %` only where it is exactly that."""
     if share is None:
         return "-"
-    text = f"{100 * share:.1f}"
-    if share < 1 and text == "100.0":
-        text = "99.9"
-    elif share > 0 and text == "0.0":
-        return "<0.1 %"
-    return f"{text.removesuffix('.0')} %"
+    if share in (0, 1):
+        return f"{100 * share:.0f} %"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"
 
 
 def seconds(value: float | None) -> str:
@@ -334,7 +331,7 @@ def _moment(at: float | None) -> str:
 def markdown(report: Report) -> str:
     """Return the report as Markdown."""
     lines = ["# JobPing report", "", period(report), ""]
-    lines += [f"> {note}" for note in notes(report)]
+    lines += [line for note in notes(report) for line in (f"> {note}", "")]
     lines += [_bullet(figure) for figure in figures(report)]
     for table in tables(report):
         lines += ["", f"## {table.title}", ""]
