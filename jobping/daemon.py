@@ -1,7 +1,7 @@
 """The composition root of `jobping run` and `jobping demo`: builds every part and joins them.
 
-The tree, in start order (stopped in reverse): store, budget, digest, matcher, ingest, supply,
-cycle, degradation with one child per scraper domain, heartbeat, control.
+The tree, in start order (stopped in reverse): store, alerts, budget, digest, matcher, ingest,
+supply, cycle, degradation with one child per scraper domain, heartbeat, control.
 """
 
 import os
@@ -21,6 +21,7 @@ from typing import Final
 import attrs
 import trio
 
+from jobping.actors.alerts import Inbox
 from jobping.clock import Clock
 from jobping.control import own_state
 from jobping.core.board import Board, Origin
@@ -304,12 +305,17 @@ class _Daemon:
     plan: _Plan
     clock: Clock = attrs.field(factory=Clock)
     database: Database = attrs.field(factory=Database)
+    events: Inbox = attrs.field(init=False)
     summary: Summary = attrs.field(factory=Summary)
     failure: ConfigError | StoreUnavailable | None = None
     cycle_ended: trio.Event = attrs.field(factory=trio.Event)
     is_ready: trio.Event = attrs.field(factory=trio.Event)
     counts: tuple[int, int, int] = (0, 0, 0)
     materials: Materials | None = None
+
+    @events.default
+    def _events(self) -> Inbox:
+        return Inbox(self.clock)
 
     async def run(self) -> Outcome:
         """Run until a signal, the cycle's end, or the end of the time.
@@ -322,7 +328,7 @@ class _Daemon:
         journal = is_journal(stream, system.journal_stream)
         began = self.clock.monotonic()
         with (
-            open_log(self.settings.log, stream=stream, journal=journal) as log,
+            open_log(self.settings.log, stream=stream, journal=journal, tap=self.events.tap) as log,
             own_state(_made(self.settings.state_dir)) as id,
             explained_aborts(),
         ):
@@ -485,6 +491,7 @@ class _Daemon:
             deliveries=self._deliveries(),
             daemon=id,
             run=log.run,
+            events=self.events,
             control_dir=self.settings.system.runtime_dir or self.settings.state_dir,
             cycle_s=self.plan.cycle_s,
             max_idle_s=self._watchdog_s * PATIENCE,

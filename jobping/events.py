@@ -285,6 +285,10 @@ EVENTS: tuple[EventType, ...] = (
            " succeeded_at",
            "How a site stands and when its next request may leave, within a minute of a change"
            " and each 10 minutes."),
+    _event("alert.fired", "warning", "rule subject value why",
+           "A rule of `[alerts]` holds; `subject` is whom it is about, `value` its figure."),
+    _event("alert.resolved", "info", "rule subject value",
+           "What an alert was about is well again, for as long as its rule wants it."),
     _event("log.dropped", "warning", "n by_level",
            "Lines were lost because their reader was too slow; the least important first."),
     _event("library.complained", "warning", "logger text error",

@@ -1,8 +1,8 @@
 """The supervision tree of the daemon: every actor with its mailbox, downstream first.
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
-store, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper domain
-that is held by lease), heartbeat, control.
+store, alerts, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper
+domain that is held by lease), heartbeat, control.
 """
 
 import math
@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeVar
 
 import attrs
 
+from jobping.actors.alerts import AlertsActor, Inbox
 from jobping.actors.backfill import Backfill
 from jobping.actors.budget import STOP_WITHIN_S, BudgetActor, Models
 from jobping.actors.cycle import Cycle
@@ -49,6 +50,7 @@ from jobping.actors.suspects import Suspects
 from jobping.actors.work import Work
 from jobping.clock import Clock
 from jobping.control import serve_control
+from jobping.core.alerting import Alerts
 from jobping.core.board import StoredBoard
 from jobping.core.gate_state import GateRules, GateState
 from jobping.core.ids import Domain, SourceName
@@ -170,6 +172,8 @@ class Materials:
         on_cycle_end: Called when the first cycle has ended.
         resident_bytes: Reads the memory of this process.
         left: What the gates of ended actors knew.
+        events: What the alerts are to judge.
+        alerts: What they have made of it so far.
         generation: Which configuration holds.
         reload: Asks for the configuration to be read anew, as `Operator` has it.
     """
@@ -196,6 +200,8 @@ class Materials:
     suspects: Suspects = attrs.Factory(Suspects)
     reserve: Reserve = attrs.Factory(Reserve)
     left: dict[Domain, GateState] = attrs.Factory(dict)
+    events: Inbox
+    alerts: Alerts = attrs.Factory(Alerts)
 
 
 @attrs.frozen(kw_only=True)
@@ -255,6 +261,7 @@ def build_tree(materials: Materials) -> Supervisor:
             start_timeout=math.inf,  # a first start, a recovery or a migration takes what it takes
             stop_timeout=STORE_STOP_S,
         ),
+        ChildSpec[object](id="alerts", start=_fresh(partial(_alerts, materials))),
         ChildSpec(
             id="budget",
             start=_fresh(partial(_budget, materials)),
@@ -330,6 +337,15 @@ def build_tree(materials: Materials) -> Supervisor:
         rng=materials.rng,
     )
     return root
+
+
+def _alerts(materials: Materials) -> AlertsActor:
+    return AlertsActor(
+        alerts=materials.alerts,
+        rules=materials.settings.alerts.rules,
+        inbox=materials.events,
+        emit=materials.emit_as("alerts"),
+    )
 
 
 def _budget(materials: Materials) -> BudgetActor:

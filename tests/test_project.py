@@ -65,7 +65,8 @@ def configured(tmp_path):
     file.write_text(
         f'[source.{SOURCES[0].name}]\n[[board]]\nsource = "greenhouse"\nslug = "acme"\n'
         '[[profile]]\nname = "me"\n[budget.prices.own]\ninput = 1\noutput = 1\n'
-        'as_of = "2026-11-01"\nsource = "here"\n'
+        'as_of = "2026-11-01"\nsource = "here"\n[alerts.budget_ahead]\non = true\n'
+        "threshold = 1\nfor_minutes = 10\nresolve_after_minutes = 30\n"
     )
     return load(Overrides(config=file), environ={"HOME": str(tmp_path)}, euid=os.geteuid())
 
@@ -73,7 +74,7 @@ def configured(tmp_path):
 def documented(key: str) -> str:
     """Return a setting's name as the README writes it."""
     key = re.sub(r"^source\.\w+\.", "source.NAME.", re.sub(r"\.\d+\.", ".", key))
-    return key.replace(".prices.own.", ".prices.MODEL.")
+    return re.sub(r"^alerts\.\w+\.", "alerts.RULE.", key.replace(".prices.own.", ".prices.MODEL."))
 
 
 def test_readme_names_every_setting_and_no_other(configured):

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from jobping.core.alerting import RULES
 from jobping.core.board import Board, Route
 from jobping.core.budget import Limits
 from jobping.core.ids import SourceName
@@ -302,8 +303,8 @@ level = "loud"
         ' such as "127.0.0.0/8" or "fd00::/8"; not "10.0.0.1/8"',
         'default_boards = "yes": must be true or false',
         '[log] level = "loud": must be one of debug, info, warning, error',
-        "colour: unknown key; known: board, budget, default_boards, delivery, digest, ladder, llm,"
-        " log, matching, network, profile, retention, source, state_dir, store, supply",
+        "colour: unknown key; known: alerts, board, budget, default_boards, delivery, digest,"
+        " ladder, llm, log, matching, network, profile, retention, source, state_dir, store, supply",
     ]
 
 
@@ -714,3 +715,28 @@ def test_environment_of_a_child_holds_nothing_of_systemd_and_no_secrets(
     assert not {
         name for name in environ if name.startswith(("NOTIFY", "WATCHDOG", "JOBPING", "CRED"))
     }
+
+
+# --- alerts
+
+
+def test_rule_of_alerts_is_changed_or_switched_off_by_its_table(file: Path) -> None:
+    text = (
+        "[alerts.breaker_open]\nfor_minutes = 5\n[alerts.domain_failing]\nthreshold = 0.5\n"
+        "[alerts.log_lost]\non = false\n"
+    )
+    rules = {rule.name: rule for rule in read(file, text).alerts.rules}
+    shipped = {rule.name: rule for rule in RULES}
+    assert rules.keys() == shipped.keys() - {"log_lost"}
+    assert rules["breaker_open"] == attrs.evolve(shipped["breaker_open"], for_s=300.0)
+    assert rules["domain_failing"] == attrs.evolve(shipped["domain_failing"], threshold=0.5)
+    assert rules["restarts"] == shipped["restarts"]
+
+
+def test_rule_of_alerts_refuses_what_it_does_not_have(file: Path) -> None:
+    text = "[alerts.breaker_open]\nthreshold = 5\n[alerts.breaker_opened]\non = false\n"
+    assert mistakes(file, text) == [
+        "[alerts.breaker_open] threshold: unknown key; known: for_minutes, on,"
+        " resolve_after_minutes",
+        "[alerts] breaker_opened: unknown key; did you mean breaker_open?",
+    ]

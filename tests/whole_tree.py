@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 
+from jobping.actors.alerts import Inbox
 from jobping.actors.operator import Generation
 from jobping.clock import Clock
 from jobping.core.board import Board
@@ -74,6 +75,7 @@ async def open_whole_tree(
         deliveries=(),
         daemon="test",
         run="test",
+        events=Inbox(clock),
         control_dir=home,
         cycle_s=1e9,
         max_idle_s=180.0,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from jobping.cli import (
+    alerts,
     board,
     budget,
     config,
@@ -36,22 +37,8 @@ from jobping.cli.parser import (
 from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 
 _GROUPS = (
-    *(
-        daemon,
-        status,
-        top,
-        report,
-        domains,
-        budget,
-        events,
-        sources,
-        board,
-        profile,
-        jobs,
-        digest,
-        config,
-    ),
-    *(db, tokenizer),
+    *(daemon, status, top, report, alerts, domains, budget, events, sources, board, profile),
+    *(jobs, digest, config, db, tokenizer),
 )
 _EXAMPLES = (
     "jobping demo                                    see everything work, without a network",

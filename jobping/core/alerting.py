@@ -19,7 +19,8 @@ WINDOW_S: Final = 900.0
 """Over how long shares of failures are taken."""
 RESTARTS_WITHIN_S: Final = 600.0
 FEWEST: Final = 5
-"""Requests or calls in the window below which a share says nothing (our choice)."""
+"""Requests or calls below which a share says nothing; where the window holds fewer, earlier ones
+count too (our choice)."""
 AHEAD_FROM: Final = 0.25
 """A day's spend is not projected before it has used so much of its limit (our choice)."""
 UNPOLLED_S: Final = 21_600.0
@@ -170,7 +171,7 @@ _DAEMON: Final = _Id("restarts", "daemon")
 
 
 class _Shares:
-    """Successes among the attempts of the last `WINDOW_S`."""
+    """Successes among the attempts of the last `WINDOW_S`, or the last `FEWEST` of a day."""
 
     def __init__(self) -> None:
         self._entries: deque[tuple[float, int, int]] = deque()
@@ -181,8 +182,12 @@ class _Shares:
         self._entries.append((at, good, count))
         self._good += good
         self._all += count
-        while self._entries[0][0] < at - WINDOW_S:
-            _, good, count = self._entries.popleft()
+        while True:
+            then, good, count = self._entries[0]
+            is_needed = self._all - count < FEWEST and then >= at - DAY_S
+            if is_needed or then >= at - WINDOW_S:
+                break
+            self._entries.popleft()
             self._good -= good
             self._all -= count
         return self._good / self._all if self._all >= FEWEST else None
@@ -209,6 +214,17 @@ class Alerts:
         if _DAEMON in kept:
             self._watches[_DAEMON] = kept[_DAEMON]
         self._next = -math.inf  # looked up when it is asked for next
+
+    def use(self, rules: tuple[Rule, ...]) -> None:
+        """Go on by other rules; what only the old ones knew is forgotten."""
+        self._rules = {rule.name: rule for rule in rules}
+        kept = {id: watch for id, watch in self._watches.items() if id.rule in self._rules}
+        self._watches, self._next = kept, -math.inf
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was an event at all."""
+        return self._now > -math.inf
 
     def firing(self) -> list[_Id]:
         """Return rule and subject of what fires now, in the order of their names."""

@@ -72,6 +72,10 @@ class LogConfig:
     strict: bool = False
 
 
+Tap = Callable[[str, Mapping[str, object]], None]
+"""Sees every event of the catalogue as it is emitted, in whatever thread; must not wait."""
+
+
 class Stream(Protocol):
     """What a log is written to: a file or pipe that the operating system knows."""
 
@@ -89,6 +93,7 @@ class Emitter:
     _logger: "_Logger"
     _strict: bool
     _threshold: "_Threshold"
+    _tap: "Tap | None" = None
 
     def __call__(self, event: str, /, *, level: str | None = None, **fields: object) -> None:
         """Write one complete line; see `jobping.events.Emit`."""
@@ -96,13 +101,15 @@ class Emitter:
         if allowed is None or not allowed.issuperset(fields) or level not in _LEVELS:
             self._outside(event, level, fields)
             return
+        if self._tap is not None:
+            self._tap(event, fields)
         level = level or CATALOGUE[event].level
         if _RANK[level] >= self._threshold.rank:
             self._logger.write(level, event, fields)
 
     def bind(self, *, actor: str) -> "Emitter":
         """Return the same with another `actor` in every line."""
-        return Emitter(self._logger.bind(actor=actor), self._strict, self._threshold)
+        return attrs.evolve(self, logger=self._logger.bind(actor=actor))
 
     def _outside(self, event: str, level: str | None, fields: dict[str, object]) -> None:
         if self._strict:
@@ -132,7 +139,9 @@ _FIELDS: Mapping[str, frozenset[str]] = {
 class Log:
     """The open log of a process. Get one from `open_log`."""
 
-    def __init__(self, config: LogConfig, *, stream: Stream, journal: bool) -> None:
+    def __init__(
+        self, config: LogConfig, *, stream: Stream, journal: bool, tap: Tap | None = None
+    ) -> None:
         """Start the writer on the stream's descriptor."""
         people = stream.isatty() if config.form is Form.AUTO else config.form is Form.CONSOLE
         self._queue = LineQueue(
@@ -152,7 +161,7 @@ class Log:
             cache_logger_on_first_use=True,
         )
         self._threshold = _Threshold(_RANK[config.level])
-        self.emit = Emitter(logger.bind(), config.strict, self._threshold)
+        self.emit = Emitter(logger.bind(), config.strict, self._threshold, tap)
 
     @property
     def level(self) -> str:
@@ -285,7 +294,9 @@ def is_journal(stream: Stream, journal_stream: str | None) -> bool:
 
 
 @contextlib.contextmanager
-def open_log(config: LogConfig, *, stream: Stream, journal: bool) -> Iterator[Log]:
+def open_log(
+    config: LogConfig, *, stream: Stream, journal: bool, tap: Tap | None = None
+) -> Iterator[Log]:
     """Open the log of this process, with the warnings of our libraries in it.
 
     Args:
@@ -293,11 +304,12 @@ def open_log(config: LogConfig, *, stream: Stream, journal: bool) -> Iterator[Lo
         stream: Where the lines go; standard output as a rule.
         journal: The stream is the journal's (`JOURNAL_STREAM` names it): each JSON line gets the
             journal's priority as a prefix.
+        tap: Sees every event of the catalogue too, whatever level is written.
 
     Yields:
         The log; closing it takes at most a second, also where its reader stands still.
     """
-    log = Log(config, stream=stream, journal=journal)
+    log = Log(config, stream=stream, journal=journal, tap=tap)
     try:
         with _bridged(log.emit):
             yield log

@@ -108,7 +108,7 @@ def _merged(series: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str,
 
 def ticks_of(most: float) -> list[float]:
     """Return the values of an axis from zero to at least the largest, in round steps."""
-    if most <= 0:
+    if most < 1e-12:
         return [0.0, 1.0]
     rough = most / 4
     size = 10.0 ** math.floor(math.log10(rough))

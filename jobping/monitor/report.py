@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from jobping.monitor.stream import Event, Foreign, Item, Lost, Notice
+from jobping.monitor.stream import LATEST, Event, Foreign, Item, Lost, Notice
 
 GAP_S: Final = 180.0
 """A daemon that writes nothing for longer, three samples, is not known to run."""
@@ -22,7 +22,6 @@ KEYS: Final = 2_000
 """Most names of a kind that are told apart; the others are counted together."""
 SEGMENTS: Final = 2_000
 OTHERS: Final = "(others)"
-LAST_TS: Final = 4_000_000_000_000_000  # of the year 2096: later is no time of ours
 DAY_S: Final = 86_400.0
 _OPEN_CALLS: Final = 10_000
 _EVENTS: Final = 500
@@ -193,7 +192,7 @@ class Report:
 
     def note(self, item: Item) -> None:
         """Take in the next item of the stream."""
-        if item.ts is None or not 0 < item.ts < LAST_TS:
+        if item.ts is None or not 0 < item.ts < LATEST:
             self.foreign += 1
             return
         at = item.ts / 1e6

@@ -314,7 +314,9 @@ def percent(share: float | None) -> str:
         return "-"
     if share in (0, 1):
         return f"{100 * share:.0f} %"
-    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"
+    if not 0.001 <= share <= 0.999:
+        return "<0.1 %" if share < 0.5 else ">99.9 %"
+    return f"{100 * share:.1f} %"
 
 
 def seconds(value: float | None) -> str:

@@ -245,6 +245,7 @@ class _Reading:
             llm=llm,
             digest=sections.read_digest(root),
             delivery=sections.read_delivery(root, folder, state_dir),
+            alerts=sections.read_alerts(root),
             log=self._log(root),
             system=_system(self.around),
             exposed=(*exposed, *exposed_too, *shown),

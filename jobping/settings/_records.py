@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from jobping.core.alerting import RULES, Rule
 from jobping.core.board import Board
 from jobping.core.budget import Limits
 from jobping.core.ids import SourceName
@@ -221,6 +222,17 @@ class DeliverySettings:
 
 
 @attrs.frozen(kw_only=True)
+class AlertSettings:
+    """`[alerts]`: what an operator is told of.
+
+    Attributes:
+        rules: Those that are on.
+    """
+
+    rules: tuple[Rule, ...] = RULES
+
+
+@attrs.frozen(kw_only=True)
 class SystemSettings:
     """What systemd told this process; None where it did not start it.
 
@@ -282,6 +294,7 @@ class Settings:
     digest: DigestRules = attrs.Factory(DigestRules)
     delivery: DeliverySettings = attrs.Factory(DeliverySettings)
     retention: Retention = attrs.Factory(Retention)
+    alerts: AlertSettings = attrs.Factory(AlertSettings)
     log: LogConfig = attrs.Factory(LogConfig)
     system: SystemSettings = attrs.Factory(SystemSettings)
     origins: tuple[ValueOrigin, ...] = attrs.field(default=(), eq=False, repr=False)

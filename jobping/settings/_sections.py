@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import attrs
+
+from jobping.core.alerting import RULES, Rule
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules
@@ -15,6 +18,7 @@ from jobping.events import LEVELS
 from jobping.logs import Form, LogConfig
 from jobping.settings import _values as values
 from jobping.settings._records import (
+    AlertSettings,
     DeliverySettings,
     MatchingSettings,
     NetworkSettings,
@@ -267,6 +271,30 @@ def read_retention(root: Table, matching: MatchingSettings) -> Retention:
             " or postings are sent twice",
         )
     return retention
+
+
+def read_alerts(root: Table) -> AlertSettings:
+    """Read `[alerts]`: a table for each rule that is to be another than the shipped one."""
+    with root.table("alerts") as table:
+        named = table.names()
+        rules = [_read_rule(table, rule) if rule.name in named else rule for rule in RULES]
+    return AlertSettings(rules=tuple(rule for rule in rules if rule is not None))
+
+
+def _read_rule(root: Table, rule: Rule) -> Rule | None:
+    """Read a rule; None where it is off. What it does not have cannot be set."""
+    minutes = values.number(0, 100_000)
+    threshold, for_s = rule.threshold, rule.for_s
+    with root.table(rule.name) as table:
+        is_on = table.take("on", values.truth, True)
+        if threshold is not None:
+            threshold = table.take("threshold", values.number(0, 1_000_000), threshold)
+        if for_s:
+            for_s = 60 * table.take("for_minutes", minutes, for_s / 60)
+        resolve = table.take("resolve_after_minutes", minutes, rule.resolve_after_s / 60)
+    if not is_on:
+        return None
+    return attrs.evolve(rule, threshold=threshold, for_s=for_s, resolve_after_s=60 * resolve)
 
 
 def read_log(root: Table) -> LogConfig:

@@ -75,6 +75,13 @@ def test_share_of_fewer_than_five_requests_says_nothing():
     assert play(poll(0, ok=0, failed=4), until=10) == []
 
 
+def test_site_that_is_asked_rarely_is_judged_by_its_last_five_requests():
+    rare = [poll(3600 * n, ok=2, failed=1) for n in range(2)]
+    assert play(*rare, until=3600) == [(3600, "domain_failing a.example fired")]
+    long_ago = poll(0, ok=0, failed=4), poll(86_401, ok=0, failed=1)
+    assert "domain_failing" not in str(play(*long_ago, until=86_401))
+
+
 def test_failures_leave_the_share_after_fifteen_minutes():
     assert play(poll(0, ok=10), poll(901, ok=4, failed=1), until=902) == []
 
