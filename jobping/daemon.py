@@ -48,14 +48,15 @@ from jobping.settings import (
     Secret,
     Settings,
     SourceSettings,
+    environment_for_child,
 )
 from jobping.sources import DEFAULT_BOARDS, SOURCES
 from jobping.sources.source import Pace, Source
-from jobping.store.bridge import Database, Dsn, open_loop, run_alone, serve_database
+from jobping.store.bridge import Database, Dsn, open_loop, serve_database
 from jobping.store.cluster import make_parents
+from jobping.store.dumps import Tools, bring_up_to_date
 from jobping.store.embedded import EmbeddedConfig, open_server
 from jobping.store.groups import single_errors
-from jobping.store.migrate import migrate
 from jobping.store.pool import PoolLimits
 from jobping.tree import Materials, Stores, build_tree
 from supervisors import Context, Supervisor, run_daemon
@@ -229,7 +230,7 @@ async def open_stores(settings: Settings, emit: Emit) -> AsyncIterator[Stores]:
             trio.open_nursery() as nursery,
         ):
             await nursery.start(partial(serve_database, database, dsn, emit=emit))
-            await run_alone(dsn, migrate)
+            await _migrate(settings, dsn, emit)
             yield Stores.of(database)
             nursery.cancel_scope.cancel()
 
@@ -262,6 +263,22 @@ async def _open_server(settings: Settings, emit: Emit) -> AsyncIterator[Dsn]:
     )
     async with open_server(config, emit=emit) as dsn:
         yield dsn
+
+
+async def _migrate(settings: Settings, dsn: Dsn, emit: Emit) -> None:
+    """Bring the schema up to this version; the private database is dumped before."""
+    dumps = dumps_of(settings) if settings.store.url is None else None
+    await bring_up_to_date(dsn, dumps=dumps, emit=emit, tools=tools_of(settings))
+
+
+def dumps_of(settings: Settings) -> Path:
+    """Return where dumps go unless an operator says otherwise."""
+    return settings.state_dir / "dumps"
+
+
+def tools_of(settings: Settings) -> Tools:
+    """Return the client programs that fit the configuration."""
+    return Tools(bin_dir=settings.store.bin_dir, environ=environment_for_child({}))
 
 
 def sources_of(settings: Settings) -> dict[SourceName, Source]:
@@ -517,7 +534,7 @@ class _Daemon:
                     await nursery.start(
                         partial(serve_database, self.database, dsn, limits=limits, emit=emit)
                     )
-                    await run_alone(dsn, migrate)
+                    await _migrate(self.settings, dsn, emit)
                     await self._take_over(emit, stores)
                     ctx.started()
                     await ctx.stop_requested.wait()

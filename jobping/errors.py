@@ -161,6 +161,10 @@ class StoreConflict(StoreError):
     """A rule of the schema or of our own was broken."""
 
 
+class DumpFailed(StoreError):
+    """A dump was not written or not restored; the database is as it was before."""
+
+
 class LeaseLost(StoreConflict):
     """A domain is another daemon's by now, or its lease ran out; nothing was sent or written.
 

@@ -80,12 +80,14 @@ def find_binaries(configured: Path | None, *, major: int | None, data_dir: Path)
     raise _nothing_fits(configured, seen, major, data_dir)
 
 
-def _candidates(configured: Path | None) -> Iterator[tuple[Path, Origin]]:
+def _candidates(
+    configured: Path | None, program: str = "postgres"
+) -> Iterator[tuple[Path, Origin]]:
     if configured is not None:
         yield configured, Origin.CONFIGURED
         return
     yield from ((path, Origin.WHEEL) for path in _wheel_dirs())
-    on_path = shutil.which("postgres")
+    on_path = shutil.which(program)
     if on_path is not None:
         yield Path(on_path).parent, Origin.MACHINE
     versions = [path for path in MACHINE.glob("*/bin") if path.parent.name.isdigit()]
@@ -106,19 +108,55 @@ def _examine(bin_dir: Path, origin: Origin) -> Binaries | None:
     try:
         postgres = (bin_dir / "postgres").resolve(strict=True)
         initdb = (bin_dir / "initdb").resolve(strict=True)
-        if postgres.parent != initdb.parent:
-            return None
-        answer = subprocess.run(  # noqa: S603  the program we have just found, no shell
-            [postgres, "--version"], capture_output=True, text=True, timeout=10, check=False, env={}
-        )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return None
-    said = _VERSION.search(answer.stdout)
+    said = _version_of(postgres) if postgres.parent == initdb.parent else None
     if said is None:
         return None
     return Binaries(
         bin_dir=postgres.parent, version=said["version"], major=int(said["major"]), origin=origin
     )
+
+
+def _version_of(program: Path) -> "re.Match[str] | None":
+    try:
+        answer = subprocess.run(  # noqa: S603  a program we have just found, no shell
+            [program, "--version"], capture_output=True, text=True, timeout=10, check=False, env={}
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return _VERSION.search(answer.stdout)
+
+
+def find_client(program: str, configured: Path | None, *, server: int = 0) -> Path:
+    """Return a client program; blocks for some milliseconds.
+
+    Args:
+        program: Such as `pg_dump`.
+        configured: A directory to look in first, if the operator named one.
+        server: The server's major version, which the client's must reach: the very same one if
+            there is one, else the next above.
+
+    Raises:
+        ConfigError: None fits; the message says what to install.
+    """
+    named = [] if configured is None else [*_candidates(configured)]
+    places = [*named, *_candidates(None, program)]
+    found: dict[int, Path] = {}
+    for bin_dir, _origin in places:
+        said = _version_of(bin_dir / program)
+        if said is not None:
+            found.setdefault(int(said["major"]), bin_dir / program)
+    fitting = [major for major in found if major >= server]
+    if not fitting:
+        had = ", ".join(f"{major} in {path.parent}" for major, path in found.items()) or "none"
+        needed = f" of version {server} or later" if server else ""
+        raise ConfigError(
+            f"No {program}{needed} (found: {had}). Install the client programs, on Debian and "
+            f"Ubuntu `apt install postgresql-client{f'-{server}' if server else ''}`, or name "
+            "their directory in [store] bin_dir."
+        )
+    return found[min(fitting) if server else fitting[0]]
 
 
 def _nothing_fits(

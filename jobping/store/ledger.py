@@ -80,17 +80,17 @@ WHERE state = 'reserved' AND (
 ) AND (daemon <> $2 OR $1 = $2)
 """
 
-# The present windows as their journal has them; a balance below it is raised to it.
-_RECOUNT = """
+# Windows beside what their journal says; `{which}` chooses them by `w.kind` and `w.starts`.
+_COMPARED = """
 WITH journal AS (
-    SELECT v.kind, v.starts,
+    SELECT w.kind, w.starts,
            sum(e.bound_tokens) FILTER (WHERE e.state = 'reserved') AS held_tokens,
            sum(e.bound_nanousd) FILTER (WHERE e.state = 'reserved') AS held_nanousd,
            sum(e.counted_tokens) AS used_tokens, sum(e.counted_nanousd) AS used_nanousd
     FROM budget_booked e,
-    LATERAL (VALUES ('day', e.day), ('month', e.month)) v (kind, starts)
-    WHERE (v.kind = 'day' AND v.starts = $1) OR (v.kind = 'month' AND v.starts = $2)
-    GROUP BY v.kind, v.starts
+    LATERAL (VALUES ('day', e.day), ('month', e.month)) w (kind, starts)
+    WHERE {which}
+    GROUP BY w.kind, w.starts
 ), compared AS (
     SELECT w.kind, w.starts, w.used_tokens, w.used_nanousd, w.held_tokens, w.held_nanousd,
            coalesce(j.used_tokens, 0) AS journal_used_tokens,
@@ -98,20 +98,32 @@ WITH journal AS (
            coalesce(j.held_tokens, 0) AS journal_held_tokens,
            coalesce(j.held_nanousd, 0) AS journal_held_nanousd
     FROM budget_window w LEFT JOIN journal j ON j.kind = w.kind AND j.starts = w.starts
-    WHERE (w.kind = 'day' AND w.starts = $1) OR (w.kind = 'month' AND w.starts = $2)
+    WHERE {which}
 )
+"""
+_DIFFERS = """(c.used_tokens, c.used_nanousd, c.held_tokens, c.held_nanousd)
+      IS DISTINCT FROM (c.journal_used_tokens, c.journal_used_nanousd, c.journal_held_tokens,
+                        c.journal_held_nanousd)"""
+
+# The present windows as their journal has them; a balance below it is raised to it.
+_PRESENT = "(w.kind = 'day' AND w.starts = $1) OR (w.kind = 'month' AND w.starts = $2)"
+_RECOUNT = f"""{_COMPARED.format(which=_PRESENT)}
 UPDATE budget_window w
 SET used_tokens = greatest(w.used_tokens, c.journal_used_tokens),
     used_nanousd = greatest(w.used_nanousd, c.journal_used_nanousd),
     held_tokens = greatest(w.held_tokens, c.journal_held_tokens),
     held_nanousd = greatest(w.held_nanousd, c.journal_held_nanousd)
 FROM compared c
-WHERE w.kind = c.kind AND w.starts = c.starts
-  AND (c.used_tokens, c.used_nanousd, c.held_tokens, c.held_nanousd)
-      IS DISTINCT FROM (c.journal_used_tokens, c.journal_used_nanousd, c.journal_held_tokens,
-                        c.journal_held_nanousd)
+WHERE w.kind = c.kind AND w.starts = c.starts AND {_DIFFERS}
 RETURNING w.kind
-"""
+"""  # noqa: S608  our own texts
+
+# Every window whose journal is still kept, and whether the two agree; changes nothing.
+_KEPT = "w.starts >= date_trunc('month', now()) - interval '13 months'"
+BOOKS = f"""{_COMPARED.format(which=_KEPT)}
+SELECT c.kind || ' ' || c.starts AS part, {_DIFFERS} AS differs FROM compared c
+ORDER BY c.starts, c.kind
+"""  # noqa: S608  our own texts
 
 _FORGET = "DELETE FROM budget_entry WHERE month < $1::date - interval '13 months'"
 

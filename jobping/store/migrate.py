@@ -92,6 +92,35 @@ async def migrate(connection: Connection, schema: Path = SCHEMA) -> tuple[int, .
     return tuple(applied)
 
 
+@attrs.frozen(kw_only=True)
+class SchemaState:
+    """How far a database has come.
+
+    Attributes:
+        applied: The newest version it has; 0: none.
+        missing: The versions of this code that it lacks.
+    """
+
+    applied: int
+    missing: tuple[int, ...]
+
+
+async def read_state(connection: Connection, schema: Path = SCHEMA) -> SchemaState:
+    """Return how far a database has come; a unit, asyncio side. Changes nothing.
+
+    Raises:
+        ConfigError: As for `migrate`.
+    """
+    migrations = read_migrations(schema)
+    applied: set[int] = set()
+    if await connection.fetchval("SELECT to_regclass('schema_version') IS NOT NULL"):
+        rows = await connection.fetch(_APPLIED)
+        _check_history({row["version"]: (row["name"], row["sha256"]) for row in rows}, migrations)
+        applied = {row["version"] for row in rows}
+    missing = tuple(one.version for one in migrations if one.version not in applied)
+    return SchemaState(applied=max(applied, default=0), missing=missing)
+
+
 async def _apply_next(connection: Connection, migrations: tuple[Migration, ...]) -> int | None:
     """Apply the first file that is missing and return its version; None if none is."""
     for _ in range(LOCK_POLLS):

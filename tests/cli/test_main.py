@@ -12,20 +12,21 @@ from pathlib import Path
 import pytest
 
 from jobping.cli import main
-from jobping.cli.db import split_password
 from jobping.cli.main import build
 from jobping.cli.parser import EXIT_CODES, ExitCode
 from jobping.cli.profile import fields_of
 from jobping.core.profile import Level, RemoteWish
 from jobping.settings import parse_profile
 from jobping.sources import SOURCES
+from jobping.store.dumps import split_password
 
 ROOT = Path(__file__).parents[2]
 GROUPS = {
     "run": (), "demo": (), "reload": (), "sources": ("probe", "test"),
     "board": ("add", "import", "list", "remove"),
     "profile": ("add", "list", "show", "remove"), "jobs": ("search",), "matches": (),
-    "digest": ("preview",), "config": ("check", "show"), "db": ("shell",),
+    "digest": ("preview",), "config": ("check", "show"),
+    "db": ("check", "dump", "restore", "shell"),
 }  # fmt: skip
 COMMANDS = [[name] for name in GROUPS] + [
     [name, below] for name, parts in GROUPS.items() for below in parts
