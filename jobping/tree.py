@@ -264,7 +264,7 @@ def build_tree(materials: Materials) -> Supervisor:
         ChildSpec[object](id="alerts", start=_fresh(partial(_alerts, materials))),
         ChildSpec(
             id="budget",
-            start=_fresh(partial(_budget, materials)),
+            start=_fresh(partial(budget_actor, materials)),
             mailbox=boxes.budget,
             stop_timeout=STOP_WITHIN_S,
         ),
@@ -348,7 +348,8 @@ def _alerts(materials: Materials) -> AlertsActor:
     )
 
 
-def _budget(materials: Materials) -> BudgetActor:
+def budget_actor(materials: Materials) -> BudgetActor:
+    """Return the budget actor of the configuration."""
     llm, budget = materials.settings.llm, materials.settings.budget
     is_openai = llm.dialect is Dialect.OPENAI
     emit = materials.emit_as("budget")
@@ -492,7 +493,8 @@ async def _known_boards(materials: Materials) -> list[StoredBoard]:
     return rows
 
 
-def _shared_paces(materials: Materials) -> SharedPaces:
+def shared_paces(materials: Materials) -> SharedPaces:
+    """Return the paces that domains share."""
     settings, clock = materials.settings, materials.clock
     network = settings.network
     return SharedPaces(
@@ -574,7 +576,7 @@ def _retention(materials: Materials) -> RetentionDuty:
 
 def _domain_actors(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> MakeActor:
     """Return what makes the actors of domains; what these have in common is made once."""
-    shared = _shared_paces(materials)
+    shared = shared_paces(materials)
     settings, sources = materials.settings, materials.sources
     paces = {name: settings.source(name).pace_of(source) for name, source in sources.items()}
     parts = Parts(

@@ -32,7 +32,6 @@ from jobping.actors.network_gate import NetworkGate
 from jobping.actors.suspects import Suspects
 from jobping.clock import Clock
 from jobping.core.board import StoredBoard
-from jobping.core.gate_text import ladder_of
 from jobping.core.ids import Domain, SourceName
 from jobping.core.ladder import Demoted, LadderRules, Restart, Tier
 from jobping.core.network import vendor_of
@@ -239,16 +238,13 @@ class Degradation:
         return found
 
     def _ladder_of(self, domain: Domain, saved: SavedGate | None) -> DomainLadder:
-        made = DomainLadder.at(
-            Tier(saved.tier) if saved else self.rules.tiers[0],
+        return DomainLadder.since(
+            saved,
             domain=domain,
             rules=self._rules_of(self._sources[domain]),
             clock=self.clock,
             emit=self.emit,
         )
-        if saved is not None and made.tier == saved.tier:
-            made.load(ladder_of(saved.state), saved.elapsed_s)
-        return made
 
     def _rules_of(self, sources: frozenset[SourceName]) -> LadderRules:
         """Return the rules of a domain: its sources say which tiers there are."""

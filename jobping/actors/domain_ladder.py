@@ -12,9 +12,11 @@ import attrs
 from jobping.clock import Clock
 from jobping.core import ladder
 from jobping.core.gate_state import Blocked, Opened, Throttled, Transition
+from jobping.core.gate_text import ladder_of
 from jobping.core.ids import Domain, Monotonic
 from jobping.core.ladder import Demoted, DemotionCause, Ladder, LadderRules, Promoted, Restart, Tier
 from jobping.events import Emit
+from jobping.store.gates import SavedGate
 
 
 @attrs.define(kw_only=True)
@@ -41,6 +43,23 @@ class DomainLadder:
         """Return the ladder of a domain that stands on a tier."""
         state = ladder.at_tier(rules, tier, clock.monotonic())
         return cls(domain=domain, rules=rules, clock=clock, emit=emit, state=state)
+
+    @classmethod
+    def since(
+        cls,
+        saved: SavedGate | None,
+        *,
+        domain: Domain,
+        rules: LadderRules,
+        clock: Clock,
+        emit: Emit,
+    ) -> "DomainLadder":
+        """Return the ladder of a domain as its row has it; the first tier where there is none."""
+        tier = Tier(saved.tier) if saved else rules.tiers[0]
+        made = cls.at(tier, domain=domain, rules=rules, clock=clock, emit=emit)
+        if saved is not None and made.tier == saved.tier:
+            made.load(ladder_of(saved.state), saved.elapsed_s)
+        return made
 
     def load(self, saved: Mapping[str, float | None], elapsed_s: float) -> None:
         """Live on from what `save` returned so many seconds ago; nonsense changes nothing."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from jobping.cli.findings import report
+from jobping.cli.findings import Findings
 from jobping.cli.parser import (
     Commands,
     add_command,
@@ -165,7 +165,10 @@ def _check(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     with quiet_log(settings) as emit:
         found = trio.run(_examine, settings, emit)
-    return report(found, json=arguments.json)
+    findings = Findings(json=arguments.json)
+    for one in found:
+        findings.say(one)
+    return findings.end()
 
 
 async def _examine(settings: Settings, emit: Emit) -> tuple[Finding, ...]:

@@ -10,6 +10,7 @@ from jobping.cli import (
     alerts,
     board,
     budget,
+    check,
     config,
     daemon,
     db,
@@ -38,7 +39,7 @@ from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 
 _GROUPS = (
     *(daemon, status, top, report, alerts, domains, budget, events, sources, board, profile),
-    *(jobs, digest, config, db, tokenizer),
+    *(jobs, digest, check, config, db, tokenizer),
 )
 _EXAMPLES = (
     "jobping demo                                    see everything work, without a network",

@@ -56,11 +56,16 @@ class SiteStatistics:
 
 @attrs.define(eq=False, kw_only=True)
 class SiteServer:
-    """The server of one source; `stock` may be replaced while it runs."""
+    """The server of one source; `stock` may be replaced while it runs.
+
+    Attributes:
+        fails: Which requests meet an error of the server; None: none.
+    """
 
     site: Site
     stock: Stock
     place: str = ""
+    fails: Callable[[Asked], bool] | None = None
     _requests: int = attrs.field(default=0, init=False)
     _connections: int = attrs.field(default=0, init=False)
     _open: int = attrs.field(default=0, init=False)
@@ -117,6 +122,8 @@ class SiteServer:
         asked = _asked(request, self.place, self._requests, self.stock.as_of)
         if asked.method not in ("GET", "HEAD"):
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED)
+        if self.fails is not None and self.fails(asked):
+            return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
         if asked.path == ROBOTS:
             if self.site.robots is None:
                 return _refusal(HTTPStatus.NOT_FOUND)

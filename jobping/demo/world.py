@@ -1,7 +1,7 @@
 """The local world: a port for every source, and boards that hold what a supplier says."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -10,7 +10,7 @@ import trio
 
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
-from jobping.demo.answers import Content, Site, Whole
+from jobping.demo.answers import Asked, Content, Site, Whole
 from jobping.demo.feeds import FEED_SITES
 from jobping.demo.server import SiteServer, SiteStatistics, Stock
 from jobping.demo.sites import COMPANY_SITES
@@ -90,6 +90,12 @@ class World:
         supply = self._supplier.supply(self._step)
         for server in self._servers:
             server.stock = _stock(server.site.source, supply)
+
+    def fail(self, source: SourceName, which: Callable[[Asked], bool] | None) -> None:
+        """Let a source answer some requests with an error; None: all is well again."""
+        for server in self._servers:
+            if server.site.source == source:
+                server.fails = which
 
     def statistics(self) -> WorldStatistics:
         """Return what the servers have counted."""

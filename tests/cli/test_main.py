@@ -25,7 +25,7 @@ GROUPS = {
     "run": (), "demo": (), "reload": (), "sources": ("probe", "test"),
     "board": ("add", "import", "list", "remove"),
     "profile": ("add", "list", "show", "remove"), "jobs": ("search",), "matches": (),
-    "digest": ("preview",), "config": ("check", "show"),
+    "digest": ("preview",), "check": (), "config": ("check", "show"),
     "db": ("check", "dump", "restore", "shell"),
 }  # fmt: skip
 COMMANDS = [[name] for name in GROUPS] + [
