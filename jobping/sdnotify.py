@@ -74,7 +74,7 @@ class ServiceManager:
         """Say what came of it, and that the daemon serves as before or anew."""
         self._tell("READY=1", _status(text))
 
-    def stopping(self) -> None:
+    def stopping(self, reason: str) -> None:
         """Say that the stop has begun."""
         self._tell("STOPPING=1", _status("stopping"))
 

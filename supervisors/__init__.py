@@ -16,7 +16,7 @@ from supervisors._child import (
     StopOrder,
     Strategy,
 )
-from supervisors._context import Context, Delivery, Inbox, Restarted, Terminated, Watch
+from supervisors._context import Context, Delivery, Inbox, Promise, Restarted, Terminated, Watch
 from supervisors._daemon import Notifier, run_daemon
 from supervisors._events import (
     ChildExited,
@@ -27,6 +27,7 @@ from supervisors._events import (
     Event,
     HealthChanged,
     Hook,
+    LifeWithheld,
     LimitExceeded,
     MailboxHigh,
     RestartScheduled,
@@ -105,6 +106,7 @@ __all__ = [
     "IgnoreStart",
     "Inbox",
     "Intensity",
+    "LifeWithheld",
     "LimitExceeded",
     "Mailbox",
     "MailboxFull",
@@ -116,6 +118,7 @@ __all__ = [
     "OnLimit",
     "Overflow",
     "Phase",
+    "Promise",
     "Ref",
     "ReplaceChild",
     "Restart",

@@ -84,7 +84,8 @@ class AnyChildSpec(abc.ABC):
         significant: Whether its end for good counts for the supervisor's `auto_shutdown`.
         critical: Whether the daemon counts as hung while this child is stalled or stuck.
         max_idle: Seconds it may go without progress before it is killed and its policy asked;
-            waiting for a message counts as progress. None: it is not watched.
+            waiting for a message counts as progress, and promises (`ctx.busy`) take its place.
+            None: it is not watched.
         start_timeout: Seconds until `ctx.started()` must have been called; may be math.inf.
         stop_timeout: Seconds between the request to stop and the cancellation. math.inf is bounded
             by the grace period; BRUTAL_KILL cancels without asking.

@@ -22,7 +22,7 @@ class Running:
     Attributes:
         number: Of the incarnation, from 1.
         stop_patience: Seconds between the request to stop and the cancellation.
-        busy_until: Before that moment no progress is expected.
+        promises: Those of its tasks that are open; None while there was none.
     """
 
     box: Box
@@ -30,7 +30,7 @@ class Running:
     stop_patience: float = 5.0
     is_stop_asked: bool = False
     is_ready: bool = False
-    busy_until: float = -math.inf
+    promises: "set[Promise] | None" = None
     _stop_requested: trio.Event | None = None
 
     @property
@@ -57,6 +57,25 @@ class Running:
 
     def on_ready(self) -> None:
         """Tell whoever supervises the incarnation that it is ready."""
+
+
+class Promise:
+    """When one task of an actor will give its next sign of life at the latest.
+
+    Attributes:
+        since: When it gave the last one, by Trio's time.
+        until: When the promise is broken.
+    """
+
+    __slots__ = ("since", "until")
+
+    def __init__(self, seconds: float) -> None:
+        self.renew(seconds)
+
+    def renew(self, seconds: float) -> None:
+        """Give a sign, and promise the next one within so many seconds; may be math.inf."""
+        self.since = trio.current_time()
+        self.until = self.since + seconds
 
 
 class Delivery(Generic[M]):
@@ -218,18 +237,20 @@ class Context(Generic[M]):
         self._running.box.progressed_at = trio.current_time()
 
     @contextmanager
-    def busy(self, until: float) -> Iterator[None]:
-        """Promise one long job: no progress is expected within it before that moment.
+    def busy(self, seconds: float) -> Iterator[Promise]:
+        """Promise that the block ends, or renews the promise, within so many seconds.
 
-        Args:
-            until: Trio's time.
+        It holds in the place of `max_idle`. Each task of an actor may have one; the first that is
+        broken counts, also while another task waits for messages.
         """
-        running = self._running
-        before, running.busy_until = running.busy_until, until
+        promise, running = Promise(seconds), self._running
+        if running.promises is None:
+            running.promises = set()
+        running.promises.add(promise)
         try:
-            yield
+            yield promise
         finally:
-            running.busy_until = before
+            running.promises.discard(promise)
             self.beat()
 
     def watch(self, other: Ref[Never]) -> Watch:

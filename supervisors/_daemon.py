@@ -10,7 +10,7 @@ from typing import Protocol
 import trio
 
 from supervisors._actor import OnReady
-from supervisors._events import ChildStarted, Event, HealthChanged
+from supervisors._events import ChildStarted, Event, HealthChanged, LifeWithheld
 from supervisors._states import HealthState
 from supervisors._supervisor import Supervisor
 from supervisors._watchdog import EXIT_STUCK, Watchdog
@@ -42,8 +42,8 @@ class Notifier(Protocol):
         """Ask for that many seconds more until readiness; called again while it starts."""
         ...
 
-    def stopping(self) -> None:
-        """Say that the stop has begun."""
+    def stopping(self, reason: str) -> None:
+        """Say that the stop has begun, by the signal of that name."""
         ...
 
 
@@ -60,7 +60,7 @@ class _Silence:
     def extend(self, seconds: float) -> None:
         pass
 
-    def stopping(self) -> None:
+    def stopping(self, reason: str) -> None:
         pass
 
 
@@ -86,6 +86,7 @@ class _Daemon:
         self._watchdog = watchdog
         self._is_draining = False
         self._is_ready = False
+        self._alive_at: float | None = None
 
     async def run(self) -> int:
         """Run the tree and return the exit code."""
@@ -132,16 +133,24 @@ class _Daemon:
             )
             self._notifier.status(" ".join((health.state.value, *health.paths)))
         if health.state is not HealthState.STALLED and lag < self._heartbeat:
+            self._alive_at = trio.current_time()
             self._notifier.alive()
+        elif self._alive_at is not None:
+            silent = trio.current_time() - self._alive_at
+            is_stalled = health.state is HealthState.STALLED
+            paths = health.paths if is_stalled else ()
+            self._root.publish(LifeWithheld(paths=paths, silent=silent))
+            self._alive_at = None
 
     def _drain(self, reason: str) -> None:
         self._is_draining = True
-        self._notifier.stopping()
+        self._notifier.stopping(reason)
         self._everything.deadline = trio.current_time() + self._grace_period
         self._root.request_stop(reason=reason, grace_period=self._grace_period)
 
     def _say_ready(self) -> None:
         self._is_ready = True
+        self._alive_at = trio.current_time()
         self._notifier.ready()
 
     def _extend(self, event: Event) -> None:

@@ -15,6 +15,7 @@ from supervisors._events import (
     DeadLetter,
     Event,
     HealthChanged,
+    LifeWithheld,
     LimitExceeded,
     MailboxHigh,
     RestartScheduled,
@@ -79,6 +80,8 @@ def describe(event: Event) -> str:
             return f"mailbox of {path} holds {depth}"
         case HealthChanged(before=before, after=after, paths=paths):
             return f"health {before.value} -> {after.value} {' '.join(paths)}".rstrip()
+        case LifeWithheld(paths=paths):
+            return f"no sign of life because of {' '.join(paths) or 'the loop'}"
 
 
 @attrs.define(kw_only=True, eq=False)

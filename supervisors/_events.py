@@ -149,6 +149,19 @@ class HealthChanged:
     loop_lag: float
 
 
+@attrs.frozen(kw_only=True)
+class LifeWithheld:
+    """`run_daemon` gives its notifier no sign of life from now on; said once each time.
+
+    Attributes:
+        paths: The critical children that hang; empty where the loop itself came late.
+        silent: Seconds since the last sign.
+    """
+
+    paths: tuple[str, ...]
+    silent: float
+
+
 Event: TypeAlias = (
     ChildStarted
     | ChildExited
@@ -159,6 +172,7 @@ Event: TypeAlias = (
     | DeadLetter
     | MailboxHigh
     | HealthChanged
+    | LifeWithheld
 )
 Hook: TypeAlias = Callable[[Event], None]
 

@@ -45,7 +45,7 @@ def _child_of(runner: Runner, child: Child, now: float) -> ChildSnapshot:
         path=path,
         state=ChildState.DOWN if is_waiting and child.number == 0 else child.state,
         is_critical=child.spec.critical,
-        is_stalled=slot is not None and now >= slot.idle_limit(child.spec.max_idle),
+        is_stalled=slot is not None and now >= slot.silence(child.spec.max_idle)[1],
         incarnation=child.number,
         restarts=child.restarts,
         restart_in=max(0.0, child.due - now) if is_waiting else None,

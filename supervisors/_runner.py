@@ -3,6 +3,7 @@
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import assert_never
 
 import attrs
@@ -84,12 +85,16 @@ class Slot:
         if self.asked_at is None:
             self.asked_at = trio.current_time()
 
-    def idle_limit(self, max_idle: float | None) -> float:
-        """Return the moment until which its incarnation may go without progress."""
+    def silence(self, max_idle: float | None) -> tuple[float, float]:
+        """Return since when its incarnation has given no sign of life, and until when it may."""
+        now = trio.current_time()
         if self.incarnation is None or max_idle is None:
-            return math.inf
-        since = trio.current_time() if self.box.is_awaiting() else self.box.progressed_at
-        return max(since + max_idle, self.incarnation.busy_until)
+            return now, math.inf
+        if self.incarnation.promises:
+            promise = min(self.incarnation.promises, key=attrgetter("until"))
+            return promise.since, promise.until
+        since = now if self.box.is_awaiting() else self.box.progressed_at
+        return since, since + max_idle
 
 
 class Runner:
@@ -255,8 +260,10 @@ class Runner:
     def _watch(self, id: str) -> None:
         child = self.table.children.get(id)
         if child is not None and child.spec.max_idle is not None:
-            limit = self._watched[id] = self.slots[id].idle_limit(child.spec.max_idle)
-            self._turns.wake_at(_idle(id), limit)
+            look_at = trio.current_time() + child.spec.max_idle  # a promise may come and go
+            look_at = min(look_at, self.slots[id].silence(child.spec.max_idle)[1])
+            self._watched[id] = look_at
+            self._turns.wake_at(_idle(id), look_at)
 
     def _check_progress(self, now: float) -> None:
         for id in [id for id, limit in self._watched.items() if limit <= now]:
@@ -265,11 +272,11 @@ class Runner:
             if child is None or child.state is not ChildState.RUNNING:
                 continue
             incarnation = self.slots[id].incarnation
-            if incarnation is None or self.slots[id].idle_limit(child.spec.max_idle) > now:
+            since, until = self.slots[id].silence(child.spec.max_idle)
+            if incarnation is None or until > now:
                 self._watch(id)
             else:
-                idle = now - self.slots[id].box.progressed_at
-                self._step(Stalled(id=id, number=child.number, idle=idle))
+                self._step(Stalled(id=id, number=child.number, idle=now - since))
 
     # Carrying out actions
 

@@ -103,7 +103,7 @@ class Prints:
     def extend(self, seconds: float) -> None:
         say(f"extend {seconds:g}")
 
-    def stopping(self) -> None:
+    def stopping(self, reason: str) -> None:
         say("stopping")
 
 

@@ -18,6 +18,7 @@ from supervisors import (
     HealthChanged,
     HealthState,
     Intensity,
+    LifeWithheld,
     OnLimit,
     Phase,
     Restart,
@@ -45,7 +46,7 @@ class Plodder:
     async def run(self, ctx: Context[object]) -> None:
         ctx.started()
         if self.busy:
-            with ctx.busy(until=trio.current_time() + self.busy):
+            with ctx.busy(self.busy):
                 await trio.sleep(self.busy - 1)
         for pause in self.pauses:
             await trio.sleep(pause)
@@ -102,6 +103,39 @@ async def test_long_job_that_was_announced_is_no_stall(autojump_clock: MockClock
         assert log.of(ChildExited) == []
         await trio.sleep(2.0)
         assert len(log.of(ChildExited)) == 1
+        await root.stop()
+
+
+async def test_promise_of_one_task_counts_while_another_waits_for_messages(
+    autojump_clock: MockClock,
+) -> None:
+    async def twofold(ctx: Context[object]) -> None:
+        ctx.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work, ctx)
+            async for _ in ctx.inbox:
+                pass
+
+    async def work(ctx: Context[object]) -> None:
+        with ctx.busy(math.inf) as promise:
+            await trio.sleep(100.0)  # longer than any look of the supervisor
+            for _ in range(3):
+                promise.renew(4.0)
+                await trio.sleep(3.0)
+        with ctx.busy(30.0):
+            await trio.sleep_forever()
+
+    log = EventLog()
+    child = ChildSpec(id="w", start=twofold, max_idle=10.0)
+    root = Supervisor(SupervisorSpec(children=(child,), backoff=NOW), hook=log)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(root.run)
+        await trio.sleep(138.9)
+        assert log.of(ChildExited) == []
+        await trio.sleep(10.2)
+        (exited,) = log.of(ChildExited)
+        assert exited.exit.kind is ExitKind.KILLED
+        assert (exited.exit.error or "").startswith("no progress for 3")
         await root.stop()
 
 
@@ -258,8 +292,8 @@ class Notes:
     def status(self, text: str) -> None:
         self.note(text)
 
-    def stopping(self) -> None:
-        self.note("stopping")
+    def stopping(self, reason: str) -> None:
+        self.note(f"stopping by {reason}")
 
 
 async def test_notifier_hears_of_life_only_while_every_critical_child_makes_progress(
@@ -289,6 +323,7 @@ async def test_notifier_hears_of_life_only_while_every_critical_child_makes_prog
         (HealthState.OK, HealthState.STALLED, ("root/p",)),
         (HealthState.STALLED, HealthState.OK, ()),
     ]
+    assert log.of(LifeWithheld) == [LifeWithheld(paths=("root/p",), silent=4.0)]
 
 
 async def test_notifier_hears_of_no_life_before_readiness_nor_from_a_late_loop(

@@ -370,7 +370,7 @@ class Notes:
     def extend(self, seconds: float) -> None:
         self.words.append("extend")
 
-    def stopping(self) -> None:
+    def stopping(self, reason: str) -> None:
         self.words.append("stopping")
 
 
