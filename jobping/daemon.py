@@ -33,6 +33,7 @@ from jobping.demo.model_server import ModelServer, open_model_server
 from jobping.demo.recorded import read_recordings
 from jobping.demo.synthetic import Synthetic
 from jobping.demo.world import Supplier, World, open_world
+from jobping.drain import Drain
 from jobping.early import EarlySignals, deliver_signals, keep_signals
 from jobping.errors import ConfigError, StoreUnavailable
 from jobping.events import Emit
@@ -68,7 +69,8 @@ CONFIG: Final = 78
 GRACE_PERIOD_S: Final = 45.0  # design/operations.md section 4
 WATCHDOG_S: Final = 60.0  # the unit's, where no systemd watches
 SIGNS: Final = 4  # of life, within that time
-PATIENCE: Final = 3  # an actor may take so many times as long: statements at their limit of 30 s
+SIGN_EVERY_S: Final = 20.0  # of the connections, whether or not the server answers
+SIGN_WITHIN_S: Final = 60.0
 FIRST_CYCLE_S: Final = 45.0  # so that a first digest is seen within a minute
 REPLACE_EXAMPLE: Final = 'jobping profile add NAME --words "..." --places "..."'
 ANY_AGE_DAYS: Final = 36_500
@@ -307,11 +309,13 @@ class _Noted:
 
     write: Emit
     summary: Summary
+    drain: Drain
 
     def __call__(self, event: str, /, *, level: str | None = None, **fields: object) -> None:
         """Write one event and count it."""
         self.write(event, level=level, **fields)
         self.summary.note(event, fields)
+        self.drain.note(event, fields)
 
 
 @attrs.define(kw_only=True)
@@ -329,6 +333,7 @@ class _Daemon:
     is_ready: trio.Event = attrs.field(factory=trio.Event)
     counts: tuple[int, int, int] = (0, 0, 0)
     materials: Materials | None = None
+    drain: Drain = attrs.field(init=False)
 
     @events.default
     def _events(self) -> Inbox:
@@ -349,6 +354,7 @@ class _Daemon:
             own_state(_made(self.settings.state_dir)) as id,
             explained_aborts(),
         ):
+            self.drain = Drain(clock=self.clock, emit=log.emit)
             self._say_started(log)
             async with (
                 open_loop(emit=log.emit),
@@ -365,6 +371,7 @@ class _Daemon:
                     address=system.notify_socket,
                     watchdog_s=system.watchdog_s,
                     on_ready=partial(self._say_ready, log, began),
+                    on_stop=self.drain.begin,
                 )
                 reloader = self._reloader(log, service)
                 root = build_tree(self._materials(log, fetcher, id, reloader))
@@ -380,12 +387,13 @@ class _Daemon:
                 )
                 nursery.cancel_scope.cancel()
                 traffic = self._traffic(fetcher)
+            forced = code != 0 and self.drain.asked.is_set()
             bad = self.summary.failed + self.summary.crashes
             code = code or int(self.plan.once and bad > 0)
             if self.failure is not None:
                 code = CONFIG if isinstance(self.failure, ConfigError) else UNAVAILABLE
             duration_s = self.clock.monotonic() - began
-            log.emit("daemon.stopped", code=code, duration_s=duration_s, requests=traffic.requests)
+            self.drain.end(code, forced=forced, duration_s=duration_s, requests=traffic.requests)
         if self.failure is not None:
             raise self.failure
         return Outcome(
@@ -398,7 +406,7 @@ class _Daemon:
 
     def _emit_as(self, log: Log, actor: str) -> Emit:
         """Return an Emit that also feeds the summary."""
-        return _Noted(log.bind(actor=actor), self.summary)
+        return _Noted(log.bind(actor=actor), self.summary, self.drain)
 
     def _say_started(self, log: Log) -> None:
         log.emit(
@@ -410,6 +418,8 @@ class _Daemon:
         )
         for name, variable in self.settings.exposed:
             log.emit("credential.exposed", name=name, variable=variable)
+        for name in self.settings.not_found:
+            log.emit("credential.not_found", name=name)
         named = {board.source for board in self.settings.boards}
         for source in SOURCES:
             why = self.settings.why_off(source)
@@ -437,9 +447,11 @@ class _Daemon:
         """Stop the tree when the kind of run says so."""
         if self.plan.once:
             await self.cycle_ended.wait()
+            self.drain.begin()
             await root.stop(reason="every due board was polled once")
         elif self.plan.end_after_s is not None:
             await trio.sleep(self.plan.end_after_s)
+            self.drain.begin()
             await root.stop(reason="the time is up")
 
     def _traffic(self, fetcher: Fetcher) -> Traffic:
@@ -511,7 +523,7 @@ class _Daemon:
             events=self.events,
             control_dir=self.settings.system.runtime_dir or self.settings.state_dir,
             cycle_s=self.plan.cycle_s,
-            max_idle_s=self._watchdog_s * PATIENCE,
+            max_idle_s=self._watchdog_s / 2,
             on_cycle_end=self.cycle_ended.set,
             resident_bytes=resident_bytes,
             clock=self.clock,
@@ -519,6 +531,7 @@ class _Daemon:
             rng=random.Random(),  # noqa: S311  jitter is no secret
             generation=lambda: reloader.generation,
             reload=reloader.ask,
+            stopping=self.drain.asked,
         )
         return self.materials
 
@@ -537,7 +550,12 @@ class _Daemon:
                     await _migrate(self.settings, dsn, emit)
                     await self._take_over(emit, stores)
                     ctx.started()
-                    await ctx.stop_requested.wait()
+                    while not ctx.stop_requested.is_set():
+                        with ctx.busy(SIGN_WITHIN_S):
+                            with trio.move_on_after(SIGN_EVERY_S):
+                                await ctx.stop_requested.wait()
+                                break
+                            await self.database.look()
                     nursery.cancel_scope.cancel()
         except (ConfigError, StoreUnavailable) as error:
             self.failure = error

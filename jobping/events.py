@@ -61,14 +61,23 @@ EVENTS: tuple[EventType, ...] = (
            "The process runs and has read its settings."),
     _event("daemon.became_ready", "info", "start_s boards domains profiles",
            "Every part has started."),
-    _event("daemon.stopped", "info", "code duration_s requests",
-           "The last line of a run, with its exit code, how long it ran and what it asked."),
+    _event("drain.started", "info", "signal",
+           "The daemon stops: no poll, digest or call of a model begins any more."),
+    _event("drain.stage_ended", "info", "stage left duration_s",
+           "A step of the stop is over: `requests`, `rows`, `digests`, `calls` or `store`; `left`"
+           " names what was cut off."),
+    _event("daemon.stopped", "info", "code forced drained_s left duration_s requests",
+           "The last line of a run, with its exit code, how long it ran and what it asked; `left`"
+           " names what a stop cut off."),
     _event("config.rejected", "error", "errors",
            "The settings are wrong; each error names file, key, value and what is allowed."),
     _event("config.reloaded", "info", "generation boards domains profiles duration_s",
            "The configuration was read anew and holds from now on; the start had generation 1."),
     _event("credential.exposed", "warning", "name variable",
            "A secret came in a plain variable, which others can see; use VARIABLE_FILE."),
+    _event("credential.not_found", "info", "name",
+           "systemd has no credential of that name: no model ranks without `openai_api_key`, the"
+           " database is our own without `database_url`."),
     _event("source.left_off", "info", "source why",
            "A source is not asked because it lacks a key; `why` names the variable."),
     _event("tree.dumped", "info", "child state incarnation restarts progress_age_s mailbox_depth",
@@ -96,6 +105,9 @@ EVENTS: tuple[EventType, ...] = (
            "A part gets more than it can do; its senders wait."),
     _event("health.changed", "info", "state before children loop_lag_s",
            "The daemon as a whole fares better or worse; an error while a part of it hangs."),
+    _event("watchdog.withheld", "error", "culprit silent_s",
+           "systemd is given no sign of life, because of the parts named: it will start the daemon"
+           " anew."),
     # polls
     _event("scraper.polled", "info",
            "domain source board tier outcome fault why duration_s limiter_wait_s wait_s http http_s"
@@ -222,6 +234,8 @@ EVENTS: tuple[EventType, ...] = (
            "id request_id profile asked model tier pairs input_tokens cached_tokens written_tokens"
            " output_tokens reasoning_tokens cost_nanousd duration_s outcome",
            "One call of a model, complete; a warning when it brought nothing."),
+    _event("model.abandoned", "warning", "id asked",
+           "A stop cut a call off; its worst case counts as spent until reconciled."),
     _event("model.downgraded", "debug", "profile from_model to_model from_pairs to_pairs limit",
            "A call did not fit; a cheaper model or a smaller batch is tried."),
     _event("model.skipped", "warning", "model why",

@@ -39,11 +39,13 @@ class ServiceManager:
         address: `NOTIFY_SOCKET`; None: nobody is told.
         watchdog_s: A daemon that says nothing for so long is ended; None: it may be silent.
         on_ready: Called at readiness; returns the sentence for the status.
+        on_stop: Called when the stop begins, with the signal's name.
     """
 
     address: str | None
     watchdog_s: float | None
     on_ready: Callable[[], str]
+    on_stop: Callable[[str], None] = lambda reason: None
     _sentence: str = attrs.field(default="", init=False)
 
     def ready(self) -> None:
@@ -76,6 +78,7 @@ class ServiceManager:
 
     def stopping(self, reason: str) -> None:
         """Say that the stop has begun."""
+        self.on_stop(reason)
         self._tell("STOPPING=1", _status("stopping"))
 
     def _tell(self, *assignments: str) -> None:

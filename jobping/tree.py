@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import attrs
+import trio
 
 from jobping.actors.alerts import AlertsActor, Inbox
 from jobping.actors.backfill import Backfill
@@ -47,9 +48,8 @@ from jobping.actors.shared_pace import SharedPace, SharedPaces
 from jobping.actors.statistics import Statistics
 from jobping.actors.supply import Reserve, SupplyActor
 from jobping.actors.suspects import Suspects
-from jobping.actors.work import Work
+from jobping.actors.work import STEP_S, Work
 from jobping.clock import Clock
-from jobping.control import serve_control
 from jobping.core.alerting import Alerts
 from jobping.core.board import StoredBoard
 from jobping.core.gate_state import GateRules, GateState
@@ -89,9 +89,11 @@ from supervisors import (
     ChildExited,
     ChildSpec,
     Context,
+    ExitKind,
     Mailbox,
     MailboxSpec,
     Overflow,
+    Phase,
     RestartChild,
     RestartPolicy,
     Strategy,
@@ -99,7 +101,6 @@ from supervisors import (
     Supervisor,
     SupervisorSpec,
     Verdict,
-    startable,
 )
 
 M = TypeVar("M")
@@ -109,9 +110,10 @@ LONGEST_DAY_H: Final = 25  # where the clocks go back
 DAY_S: Final = 86_400.0
 SLOWER: Final = 4  # design/sources.md section 3
 STORE_STOP_S: Final = 25.0  # the pool's close, then SIGINT to the server, 10 s, SIGQUIT
-DIGEST_STOP_S: Final = 15.0  # a digest in hand is sent and marked
+DIGEST_STOP_S: Final = 30.0  # the delivery in hand ends, and is marked
 DEGRADATION_STOP_S: Final = 16.0  # its children's 15 s and a margin
 STORE_RETRY_S: Final = 5.0  # a unit has waited as long for a connection before it gave up
+STALL_RETRY_S: Final = 1.0  # after a long silence; it cannot come often, so no limit counts it
 BATCHES_WAITING: Final = 16  # of 20 pairs; their askers wait, and the actor has a queue of its own
 PAGES_WAITING: Final = 16  # pages of up to 200 drafts, about 2 MB each at worst
 ASKS_WAITING: Final = 16
@@ -168,7 +170,7 @@ class Materials:
         run: The name of this run in the log.
         control_dir: Where the control socket is made.
         cycle_s: Longest first cycle, in seconds.
-        max_idle_s: An actor that works as long without progress is ended and started again.
+        max_idle_s: An actor that is silent for so long without a promise is started again.
         on_cycle_end: Called when the first cycle has ended.
         resident_bytes: Reads the memory of this process.
         left: What the gates of ended actors knew.
@@ -176,6 +178,7 @@ class Materials:
         alerts: What they have made of it so far.
         generation: Which configuration holds.
         reload: Asks for the configuration to be read anew, as `Operator` has it.
+        stopping: Set when the daemon drains.
     """
 
     settings: Settings
@@ -197,6 +200,7 @@ class Materials:
     rng: random.Random
     generation: Callable[[], Generation]
     reload: Callable[[], int | None]
+    stopping: trio.Event
     suspects: Suspects = attrs.Factory(Suspects)
     reserve: Reserve = attrs.Factory(Reserve)
     left: dict[Domain, GateState] = attrs.Factory(dict)
@@ -272,26 +276,22 @@ def build_tree(materials: Materials) -> Supervisor:
             id="digest",
             start=_fresh(partial(_digest, materials)),
             mailbox=boxes.digest,
-            max_idle=materials.max_idle_s,
             stop_timeout=DIGEST_STOP_S,
         ),
         ChildSpec(
             id="matcher",
             start=_fresh(partial(_matcher, materials, boxes)),
             mailbox=boxes.matcher,
-            max_idle=materials.max_idle_s,
         ),
         ChildSpec(
             id="ingest",
             start=ingest(materials.stores.postings, boxes.matcher.ref),
             mailbox=boxes.ingest,
-            max_idle=materials.max_idle_s,
         ),
         ChildSpec(
             id="supply",
             start=_fresh(partial(_supply, materials, boxes, network)),
             mailbox=boxes.supply,
-            max_idle=materials.max_idle_s,
         ),
         ChildSpec(
             id="cycle",
@@ -305,31 +305,12 @@ def build_tree(materials: Materials) -> Supervisor:
             start_timeout=math.inf,  # its domains start one by one, each within its own time
             stop_timeout=DEGRADATION_STOP_S,
         ),
+        ChildSpec[object](id="heartbeat", start=_fresh(partial(_heartbeat, materials, statistics))),
         ChildSpec[object](
-            id="heartbeat",
-            start=_fresh(
-                lambda: Heartbeat(
-                    statistics=statistics,
-                    emit=materials.emit_as("heartbeat"),
-                    duty=_retention(materials).run,
-                )
-            ),
-        ),
-        ChildSpec[object](
-            id="control",
-            start=startable(
-                serve_control,
-                materials.control_dir,
-                Operator(
-                    run=materials.run,
-                    look=statistics.take,
-                    degradation=boxes.degradation.ref,
-                    generation=materials.generation,
-                    reload=materials.reload,
-                ).answer,
-            ),
+            id="control", start=_fresh(partial(_operator, materials, boxes, statistics))
         ),
     )
+    children = tuple(attrs.evolve(child, max_idle=materials.max_idle_s) for child in children)
     root = Supervisor(
         SupervisorSpec(children=children, strategy=Strategy.REST_FOR_ONE, policy=RootPolicy()),
         name="root",
@@ -376,6 +357,7 @@ def budget_actor(materials: Materials) -> BudgetActor:
         ),
         clock=materials.clock,
         emit=emit,
+        stopping=materials.stopping,
     )
 
 
@@ -394,6 +376,7 @@ def _digest(materials: Materials) -> DigestActor:
         emit=materials.emit_as("digest"),
         pending_within_s=settings.matching.backfill_days * DAY_S,
         expects_model=settings.llm.is_on,
+        stopping=materials.stopping,
     )
 
 
@@ -524,6 +507,7 @@ def _degradation(materials: Materials, boxes: _Mailboxes, network: NetworkGate) 
         emit=materials.emit_as("degradation"),
         make_actor=_domain_actors(materials, boxes, network),
         hook=observer(materials.emit_as("degradation")),
+        max_idle_s=materials.max_idle_s,
         individual=frozenset(
             name for name, source in materials.sources.items() if source.has_individual
         ),
@@ -574,6 +558,25 @@ def _retention(materials: Materials) -> RetentionDuty:
     )
 
 
+def _operator(materials: Materials, boxes: _Mailboxes, statistics: Statistics) -> Operator:
+    return Operator(
+        directory=materials.control_dir,
+        run_id=materials.run,
+        look=statistics.take,
+        degradation=boxes.degradation.ref,
+        generation=materials.generation,
+        reload=materials.reload,
+    )
+
+
+def _heartbeat(materials: Materials, statistics: Statistics) -> Heartbeat:
+    return Heartbeat(
+        statistics=statistics,
+        emit=materials.emit_as("heartbeat"),
+        duty=_retention(materials).run,
+    )
+
+
 def _domain_actors(materials: Materials, boxes: _Mailboxes, network: NetworkGate) -> MakeActor:
     """Return what makes the actors of domains; what these have in common is made once."""
     shared = shared_paces(materials)
@@ -611,26 +614,27 @@ def _domain_actors(materials: Materials, boxes: _Mailboxes, network: NetworkGate
                 gates = await materials.stores.gates.all()
                 ages = {domain: saved.elapsed_s for domain, saved in gates}
                 shared.resume(await _known_boards(materials), ages)
-            work = Work()
-            gate = DomainGate(
-                domain=place.domain,
-                rules=rules_of(place.sources, place.ladder.tier),
-                ladder=place.ladder,
-                lease=place.lease,
-                fetcher=materials.fetcher,
-                gates=materials.stores.gates,
-                clock=materials.clock,
-                emit=emit,
-                rng=materials.rng,
-                work=work,
-                network=network,
-                shared=shared.of(place.sources),
-                left=materials.left,
-            )
-            scraper = Scraper(
-                domain=place.domain, gate=gate, ladder=place.ladder, work=work, parts=parts
-            )
-            await scraper.run(ctx)
+            with ctx.busy(STEP_S) as promise:
+                work = Work(promise=promise)
+                gate = DomainGate(
+                    domain=place.domain,
+                    rules=rules_of(place.sources, place.ladder.tier),
+                    ladder=place.ladder,
+                    lease=place.lease,
+                    fetcher=materials.fetcher,
+                    gates=materials.stores.gates,
+                    clock=materials.clock,
+                    emit=emit,
+                    rng=materials.rng,
+                    work=work,
+                    network=network,
+                    shared=shared.of(place.sources),
+                    left=materials.left,
+                )
+                scraper = Scraper(
+                    domain=place.domain, gate=gate, ladder=place.ladder, work=work, parts=parts
+                )
+                await scraper.run(ctx)
 
         return scrape
 
@@ -684,7 +688,8 @@ def together_rules(per_minute: float, per_hour: float) -> LimiterRules:
 class RootPolicy:
     """The default policy, but for a store that is away: that is waited out, however long it lasts.
 
-    The pool reconnects by itself; whoever failed for want of it starts again every few seconds.
+    The pool reconnects by itself; whoever failed for want of it starts again every few seconds, and
+    so does whoever was ended for its silence.
     """
 
     default: RestartPolicy = attrs.Factory(RestartPolicy)
@@ -694,5 +699,7 @@ class RootPolicy:
         match error:
             case StoreUnavailable() | SupervisionError() if exited.path != "root/store":
                 return RestartChild(delay=STORE_RETRY_S)
+            case None if exited.exit.kind is ExitKind.KILLED and exited.phase is Phase.RUNNING:
+                return RestartChild(delay=STALL_RETRY_S)
             case _:
                 return self.default.decide(exited, error)

@@ -1,6 +1,5 @@
 """What an actor is given: its mailbox's receiving end and the moments it shares with others."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, Never, TypeAlias, TypeVar, cast

@@ -26,7 +26,7 @@ async def test_every_datagram_arrives_whole_at_either_kind_of_socket(
         manager.status("ok")
         before = time.monotonic_ns() // 1000
         manager.reloading()
-        manager.stopping()
+        manager.stopping("SIGTERM")
         await systemd.wait_for("STOPPING=1")
     told = [lines for _, lines in systemd.datagrams]
     moment = told[3].pop()

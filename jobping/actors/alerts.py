@@ -60,7 +60,7 @@ class AlertsActor:
         self.alerts.use(self.rules)
         ctx.started()
         while not ctx.stop_requested.is_set():
-            with trio.move_on_after(LOOK_EVERY_S):
+            with ctx.busy(3 * LOOK_EVERY_S), trio.move_on_after(LOOK_EVERY_S):
                 await ctx.stop_requested.wait()
             for change in self.inbox.judge(self.alerts):
                 self._say(change)

@@ -30,7 +30,9 @@ from supervisors import Context, Delivery
 QUEUE: Final = 256  # batches of 20 pairs, about 100 kB each at worst
 TEND_EVERY_S: Final = 5.0  # what is owed is tried again
 LAPSE_EVERY_S: Final = 60.0  # dead daemons' reservations are looked for
-STOP_WITHIN_S: Final = 12.0  # a call in flight at a stop may go on; then it lapses
+TEND_WITHIN_S: Final = 120.0  # and is given up so long after: statements have 30 s each
+RANK_WITHIN_S: Final = 180.0  # its asker leaves after 45 s, and then no further call begins
+STOP_WITHIN_S: Final = 30.0  # as long as a call may take: design/operations.md section 4
 TYPICAL: Final = (4_200, 1_400)  # tokens of a full batch; only for words about what is left
 
 
@@ -59,6 +61,7 @@ class BudgetActor:
 
     Attributes:
         name: This daemon's, in claims of pairs; the same after a restart.
+        stopping: Set when the daemon drains: from then on no call begins.
     """
 
     name: str
@@ -67,6 +70,7 @@ class BudgetActor:
     models: Models
     clock: Clock
     emit: Emit
+    stopping: trio.Event = attrs.field(factory=trio.Event)
     _queue: list[tuple[int, Delivery[BudgetMessage]]] = attrs.field(factory=list, init=False)
     _arrived: int = attrs.field(default=0, init=False)
     _served: dict[ProfileId, int] = attrs.field(factory=dict, init=False)
@@ -79,7 +83,7 @@ class BudgetActor:
         await self._open()
         ctx.started()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tend)
+            nursery.start_soon(self._tend, ctx)
             if self.models.chain:
                 await self._serve(ctx)
             else:
@@ -105,9 +109,10 @@ class BudgetActor:
                 counter=counter,
                 clock=self.clock,
                 emit=self.emit,
+                stopping=self.stopping,
             )
             for _ in range(self.models.concurrency):
-                workers.start_soon(self._work, ranker)
+                workers.start_soon(self._work, ranker, ctx)
             await self._receive(ctx)
 
     async def _receive(self, ctx: Context[BudgetMessage]) -> None:
@@ -121,7 +126,7 @@ class BudgetActor:
         self._is_stopping = True
         self._changed.unpark_all()
 
-    async def _work(self, ranker: Ranker) -> None:
+    async def _work(self, ranker: Ranker, ctx: Context[BudgetMessage]) -> None:
         """Serve the queue; what still waits at a stop is dropped, the store has the pairs."""
         while not self._is_stopping:
             if not self._queue:
@@ -133,7 +138,8 @@ class BudgetActor:
             _, delivery = entry
             if delivery.is_awaited:  # for one that has gone nothing is paid
                 self._served[delivery.message.profile.id] = self._arrived
-                delivery.reply(await ranker.rank(delivery))
+                with ctx.busy(RANK_WITHIN_S):
+                    delivery.reply(await ranker.rank(delivery))
 
     def _turn(self, entry: tuple[int, Delivery[BudgetMessage]]) -> tuple[int, int, float, int]:
         """Who is next: the nearest deadline by minutes, then who was served longest ago."""
@@ -189,16 +195,17 @@ class BudgetActor:
             if shutdown is not None and today < shutdown <= today + WARN_BEFORE:
                 self.emit("model.retiring", model=model, shutdown=shutdown.isoformat())
 
-    async def _tend(self) -> None:
+    async def _tend(self, ctx: Context[BudgetMessage]) -> None:
         """Write what is owed, lapse what dead daemons have left open, and warn of prices."""
         look_at = self.clock.monotonic() + LAPSE_EVERY_S
         while True:
-            await trio.sleep(TEND_EVERY_S)
-            await self._pay_owed()
-            if self.clock.monotonic() >= look_at:
-                look_at = self.clock.monotonic() + LAPSE_EVERY_S
-                await self._lapse_abandoned()
-                self._say_prices()
+            with ctx.busy(TEND_WITHIN_S):
+                await trio.sleep(TEND_EVERY_S)
+                await self._pay_owed()
+                if self.clock.monotonic() >= look_at:
+                    look_at = self.clock.monotonic() + LAPSE_EVERY_S
+                    await self._lapse_abandoned()
+                    self._say_prices()
 
     async def _pay_owed(self) -> None:
         try:

@@ -64,11 +64,13 @@ class Cycle:
         deadline = trio.current_time() + self.patience_s
         while True:
             await self._wait_for_polls(ctx, deadline)
-            has_come = await self.supply.ask(JudgeSupply(), within=ANSWER_WITHIN_S)
+            with ctx.busy(2 * ANSWER_WITHIN_S):
+                has_come = await self.supply.ask(JudgeSupply(), within=ANSWER_WITHIN_S)
             if not has_come or trio.current_time() >= deadline:
                 break
             await self._look_for_boards()
-        await self._end()
+        with ctx.busy(3 * ANSWER_WITHIN_S):
+            await self._end()
         async for _ in ctx.inbox:
             pass
 

@@ -9,6 +9,7 @@ another daemon, begins where it stood.
 import contextlib
 import difflib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, assert_never
 
 import attrs
@@ -49,9 +50,11 @@ from supervisors import (
     Delivery,
     Event,
     ExitKind,
+    HealthState,
     Intensity,
     Mailbox,
     MailboxSpec,
+    Promise,
     ReplaceChild,
     RestartChild,
     StartError,
@@ -69,6 +72,9 @@ STORE_RETRY_S: Final = 5.0  # store or ingest are away: not the domain's fault, 
 STOP_WITHIN_S: Final = 15.0  # the drain of a request in flight (10 s) and the rows in hand (5 s)
 MOVE_S: Final = 0.5  # before the actor of another tier starts; a delay of 0 could be a hot loop
 LOOK_EVERY_S: Final = 60.0  # boards of new domains come by command; our choice
+FOLLOW_WITHIN_S: Final = 2 * LOOK_EVERY_S  # a look, and one actor that stops and starts
+SIGN_EVERY_S: Final = 20.0
+SIGN_WITHIN_S: Final = 45.0
 ASKS_WAITING: Final = 16  # one reader asks once a minute
 ASKS: Final = MailboxSpec[ScraperMessage](capacity=ASKS_WAITING)
 RESTARTS: Final = Intensity(max_restarts=5, period=60.0)  # for the log; the ladder decides
@@ -143,6 +149,7 @@ class Degradation:
     Attributes:
         individual: The sources that can be read in small pieces, and so give a domain that tier.
         hook: Takes the supervision events of the domain actors.
+        max_idle_s: As in the tree, for the domain actors; None: they are not watched.
     """
 
     rules: LadderRules
@@ -155,9 +162,11 @@ class Degradation:
     emit: Emit
     make_actor: MakeActor
     hook: Callable[[Event], None]
+    max_idle_s: float | None = None
     individual: frozenset[SourceName] = frozenset()
     _sources: dict[Domain, frozenset[SourceName]] = attrs.field(factory=dict, init=False)
     _places: dict[Domain, Place] = attrs.field(factory=dict, init=False)
+    _following: Promise = attrs.field(init=False)
     _all_tiers: LadderRules = attrs.field(init=False)
     _keeper: LeaseKeeper = attrs.field(init=False)
 
@@ -195,10 +204,11 @@ class Degradation:
                 changes.send_nowait(None)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keeper.serve, note_change)
+            nursery.start_soon(self._keep_leases, ctx, note_change)
             await nursery.start(supervisor.run)
             ctx.started()
-            nursery.start_soon(self._follow, supervisor, changed, following)
+            nursery.start_soon(self._look_after, ctx, supervisor)
+            nursery.start_soon(self._follow, ctx, supervisor, changed, following)
             async for delivery in ctx.inbox:
                 nursery.start_soon(self._answer, delivery, note_change)
             following.cancel()
@@ -256,18 +266,35 @@ class Degradation:
             start=self.make_actor(place),
             mailbox=place.mailbox,
             stop_timeout=STOP_WITHIN_S,
+            max_idle=self.max_idle_s,
             intensity=RESTARTS,
         )
 
+    async def _keep_leases(
+        self, ctx: Context[DegradationMessage], note_change: Callable[[], None]
+    ) -> None:
+        with ctx.busy(SIGN_WITHIN_S) as promise:
+            await self._keeper.serve(note_change, partial(promise.renew, SIGN_WITHIN_S))
+
+    async def _look_after(self, ctx: Context[DegradationMessage], supervisor: Supervisor) -> None:
+        """Give signs of life while no domain's actor hangs beyond its supervisor's reach."""
+        with ctx.busy(SIGN_WITHIN_S) as promise:
+            while True:
+                await trio.sleep(SIGN_EVERY_S)
+                if supervisor.health().state is not HealthState.STALLED:
+                    promise.renew(SIGN_WITHIN_S)
+
     async def _follow(
         self,
+        ctx: Context[DegradationMessage],
         supervisor: Supervisor,
         changed: trio.MemoryReceiveChannel[None],
         scope: trio.CancelScope,
     ) -> None:
         """Follow leases as they come and go, and once a minute boards that do by command."""
-        with scope:
+        with scope, ctx.busy(FOLLOW_WITHIN_S) as self._following:
             while True:
+                self._following.renew(FOLLOW_WITHIN_S)
                 with trio.move_on_after(LOOK_EVERY_S):
                     await changed.receive()
                 await self._adapt(supervisor)
@@ -294,12 +321,14 @@ class Degradation:
             await self._begin(supervisor, place)
 
     async def _begin(self, supervisor: Supervisor, place: Place) -> None:
+        self._following.renew(FOLLOW_WITHIN_S)
         try:
             await supervisor.start_child(self._spec_of(place))
         except StartError:
             del self._places[place.domain]  # said by the supervisor; tried again next time
 
     async def _end(self, supervisor: Supervisor, domain: Domain) -> None:
+        self._following.renew(FOLLOW_WITHIN_S)
         await supervisor.terminate_child(domain)
         await supervisor.delete_child(domain)
 

@@ -6,7 +6,7 @@ can be looked up; it is finished or marked, never sent a second time.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import trio
@@ -43,6 +43,7 @@ class DigestActor:
         firsthand: Sources that are the companies' own.
         pending_within_s: How old news may be that still fills a digest.
         expects_model: A model ranks as a rule, so what is ranked locally is marked.
+        stopping: Set when the daemon drains: the digest in hand is the last.
     """
 
     rules: DigestRules
@@ -57,13 +58,14 @@ class DigestActor:
     emit: Emit
     pending_within_s: float
     expects_model: bool = False
-    _beat: Callable[[], None] = attrs.field(init=False)
+    stopping: trio.Event = attrs.field(factory=trio.Event)
+    _ctx: Context[DigestMessage] = attrs.field(init=False)
     _first_allowed: bool = attrs.field(default=False, init=False)
     _skipped: dict[ProfileId, str] = attrs.field(factory=dict, init=False)
 
     async def run(self, ctx: Context[DigestMessage]) -> None:
         """Resolve what a crash left, then send what is due until asked to stop."""
-        self._beat = ctx.beat
+        self._ctx = ctx
         await self._resolve()
         ctx.started()
         while True:
@@ -93,7 +95,9 @@ class DigestActor:
         if not self.deliveries:
             return sent
         for stored in await self.profiles.all():
-            self._beat()
+            if self.stopping.is_set() or self._ctx.stop_requested.is_set():
+                break
+            self._ctx.beat()
             last = await self.digests.last(stored.id)
             period = due_period(
                 self.rules,
@@ -154,7 +158,7 @@ class DigestActor:
         done: list[str] = []
         for way in self.deliveries:
             try:
-                with trio.fail_after(SEND_WITHIN_S):
+                with self._ctx.busy(2 * SEND_WITHIN_S), trio.fail_after(SEND_WITHIN_S):
                     await way.send(outgoing)
             except DeliveryError as error:
                 self._say_failed(claimed, way.name, str(error))
@@ -197,7 +201,7 @@ class DigestActor:
     async def _resolve(self) -> None:
         """Finish what a crash left claimed: send it if it surely did not go out, else mark it."""
         for claimed in await self.digests.unfinished():
-            self._beat()
+            self._ctx.beat()
             answers = [await way.was_sent(claimed.message_id) for way in self.deliveries]
             surely_not_sent = False in answers and True not in answers
             if surely_not_sent and claimed.items:

@@ -269,9 +269,11 @@ class DomainGate:
                 async with turns(self.shared, self.work):
                     self.is_waiting = False
                     self._note_wait(SHARED, began)
+                    self.work.step(math.inf)  # each of those before us is bounded, their sum is not
                     exchange = await place.enter_async_context(
                         self.fetcher.exchange(sent.request, hosts=sent.hosts)
                     )
+                    self.work.step()
                     sending = self._admit(sent, attempt)
                 if sending is not None:
                     return await self._run(sending, exchange, sent, read)

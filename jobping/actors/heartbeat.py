@@ -38,10 +38,11 @@ class Heartbeat:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.duty)
             while not ctx.stop_requested.is_set():
-                await self._take()
-                with trio.move_on_after(EVERY_S):
-                    await ctx.stop_requested.wait()
-                    break
+                with ctx.busy(2 * EVERY_S):
+                    await self._take()
+                    with trio.move_on_after(EVERY_S):
+                        await ctx.stop_requested.wait()
+                        break
             nursery.cancel_scope.cancel()
 
     async def _take(self) -> None:

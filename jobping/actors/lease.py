@@ -112,13 +112,16 @@ class LeaseKeeper:
         """
         await self._claim_by(self.leases.start)
 
-    async def serve(self, on_change: Callable[[], None]) -> None:
+    async def serve(
+        self, on_change: Callable[[], None], on_turn: Callable[[], None] = lambda: None
+    ) -> None:
         """Renew and claim until cancelled; call `on_change` when a lease came or went."""
         rules = self.leases.rules
         due_at = self.clock.monotonic() + rules.renew_every_s
         while True:
             await trio.sleep_until(due_at)
             due_at = self.clock.monotonic() + rules.renew_every_s
+            on_turn()
             before = set(self.held.values())
             await self._renew()
             await self.claim()

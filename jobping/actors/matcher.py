@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from jobping.actors.messages import MatcherMessage, MatchesRecorded, MatchPending
-from jobping.actors.model_pass import ModelPass
+from jobping.actors.model_pass import PASS_WITHIN_S, ModelPass
 from jobping.clock import Clock
 from jobping.core.match import Match
 from jobping.core.posting import StoredPosting
@@ -72,7 +72,8 @@ class Matcher:
         found = await self._search_for_new_profiles(ctx)
         found += await self._match_pending(ctx)
         if self.model_pass is not None and self._is_cycle_over:  # before it, more is to come
-            await self.model_pass.run(ctx.stop_requested)
+            with ctx.busy(2 * PASS_WITHIN_S):
+                await self.model_pass.run(ctx.stop_requested)
         if found:
             self.digest.tell(MatchesRecorded())
         return found

@@ -12,6 +12,7 @@ from supervisors import (
     Event,
     HealthChanged,
     HealthState,
+    LifeWithheld,
     LimitExceeded,
     MailboxHigh,
     Phase,
@@ -79,6 +80,9 @@ def observer(emit: Emit) -> Callable[[Event], None]:
                     children=event.paths,
                     loop_lag_s=event.loop_lag,
                 )
+            case LifeWithheld():
+                culprits = event.paths or ("the loop",)
+                emit("watchdog.withheld", culprit=culprits, silent_s=event.silent)
             case _:
                 assert_never(event)
 

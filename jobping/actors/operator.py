@@ -1,10 +1,14 @@
 """What the control socket is asked, as questions to degradation; the answers as JSON values."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import trio
 
 from jobping.actors.messages import (
     DegradationMessage,
@@ -14,10 +18,14 @@ from jobping.actors.messages import (
     ReadDomains,
 )
 from jobping.actors.statistics import READ_WITHIN_S, Sample, record_of
+from jobping.control import ask_daemon, serve_control
 from jobping.core.order import Order
-from supervisors import Ref, SupervisionError
+from jobping.errors import DaemonSilent
+from supervisors import Context, Ref, SupervisionError
 
 ORDER_WITHIN_S: Final = 2.0
+LOOK_EVERY_S: Final = 20.0
+ANSWERS_WITHIN_S: Final = 60.0  # clients that keep the socket busy are cut off sooner
 AWAY: Final = {"error": "the daemon starts or stops just now; try again"}
 
 
@@ -41,17 +49,43 @@ class Operator:
     """Speaks for the one at the other end of the socket.
 
     Attributes:
+        directory: Where the socket is made.
         reload: Asks for the configuration to be read anew; returns how many will have been tried
             when it has, None: this daemon has none.
-        run: The name of this run in the log.
+        run_id: The name of this run in the log.
         look: Takes a sample of the whole daemon.
     """
 
-    run: str
+    directory: Path
+    run_id: str
     look: Callable[[], Awaitable[Sample]]
     degradation: Ref[DegradationMessage]
     generation: Callable[[], Generation]
     reload: Callable[[], int | None]
+
+    async def run(self, ctx: Context[object]) -> None:
+        """Serve the socket until asked to stop, and see that it answers.
+
+        Raises:
+            DaemonAway: Somebody has removed it; the next start makes it anew.
+        """
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve_control, self.directory, self.answer)
+            ctx.started()
+            while not ctx.stop_requested.is_set():
+                with ctx.busy(ANSWERS_WITHIN_S):
+                    await self._watch(ctx.stop_requested)
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self, stop_requested: trio.Event) -> None:
+        """Wait, then ask as a client does until there is an answer."""
+        ask = partial(ask_daemon, (self.directory,), {"ask": "generation"})
+        while True:
+            with trio.move_on_after(LOOK_EVERY_S):
+                return await stop_requested.wait()
+            with contextlib.suppress(DaemonSilent):
+                await trio.to_thread.run_sync(ask, abandon_on_cancel=True)
+                return None
 
     async def answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer one request: an `ask`, or an `order`, some with a domain."""
@@ -80,7 +114,12 @@ class Operator:
     async def _look(self) -> Mapping[str, Any]:
         sample = await self.look()
         domains = {} if sample.domains is None else _domains(sample.domains)
-        return {"run": self.run, "version": version("jobping"), "stats": sample.figures, **domains}
+        return {
+            "run": self.run_id,
+            "version": version("jobping"),
+            "stats": sample.figures,
+            **domains,
+        }
 
     async def _order(self, order: OrderDomain) -> Mapping[str, Any]:
         try:

@@ -118,6 +118,8 @@ class PaidCalls:
             return Failed(error=error)
         except (trio.Cancelled, StoreError):
             self._pace = model_pace.cancelled(self._pace)
+            if ending is not None and ending.state is EntryState.LAPSED:
+                self.emit("model.abandoned", id=request.request_id, asked=request.model)
             raise
         finally:
             if ending is not None:

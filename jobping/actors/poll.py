@@ -511,6 +511,7 @@ class Poll:
         message = StorePostings(
             board=self.row.id, drafts=tuple(drafts), news_after=self.news_after, fence=fence
         )
+        self.gate.work.step()
         answer = await self.ingest.ask(message, within=STORE_WITHIN_S)
         match answer:
             case BatchStored():

@@ -84,6 +84,7 @@ class Ranker:
         chain: Models in the order of asking.
         tier: The service tier to ask for; None: none is named.
         model: Where they are asked.
+        stopping: Set when no call may begin any more.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Ranker:
     counter: CounterProtocol
     clock: Clock
     emit: Emit
+    stopping: trio.Event = attrs.field(factory=trio.Event)
     _full_until: float = attrs.field(default=0.0, init=False)
     _skipped: dict[str, dt.date] = attrs.field(factory=dict, init=False)
 
@@ -122,6 +124,9 @@ class Ranker:
         )
         try:
             while work.pairs and work.why is None and delivery.is_awaited:
+                if self.stopping.is_set():
+                    work.why = "stop"
+                    break
                 await self._go_on(work)
         except StoreUnavailable:
             work.why = "store"

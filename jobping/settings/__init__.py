@@ -249,6 +249,7 @@ class _Reading:
             log=self._log(root),
             system=_system(self.around),
             exposed=(*exposed, *exposed_too, *shown),
+            not_found=self._not_found(openai_api_key=llm.api_key, database_url=store.url),
             keys=keys,
         )
         root.finish()
@@ -267,6 +268,12 @@ class _Reading:
             chosen = self.overrides.state_dir.absolute()
             self.notes.override("state_dir", chosen, "command line --state-dir")
         return chosen
+
+    def _not_found(self, **credentials: Secret | None) -> tuple[str, ...]:
+        """Return which of systemd's credentials nobody has given, where it gives any."""
+        if self.around.path("CREDENTIALS_DIRECTORY") is None:
+            return ()
+        return tuple(name for name, secret in credentials.items() if secret is None)
 
     def _store(
         self, root: Table, folder: Path

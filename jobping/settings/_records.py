@@ -275,6 +275,7 @@ class Settings:
         default_boards: Poll the default set; None: only while no other board exists.
         origins: Where each value came from; empty where the record was made in code.
         exposed: Secrets that came in plain environment variables: name and variable.
+        not_found: Credentials of systemd's that are missing.
         keys: Those of sources, by the variable that holds them.
     """
 
@@ -299,6 +300,7 @@ class Settings:
     system: SystemSettings = attrs.Factory(SystemSettings)
     origins: tuple[ValueOrigin, ...] = attrs.field(default=(), eq=False, repr=False)
     exposed: tuple[tuple[str, str], ...] = ()
+    not_found: tuple[str, ...] = ()
     keys: tuple[tuple[str, Secret], ...] = ()
 
     def why_off(self, source: Source) -> str | None:

@@ -5,6 +5,7 @@ and nothing of asyncio. The loop is opened once around the whole program, the da
 store's actor.
 """
 
+import contextlib
 import random
 from typing import ParamSpec, TypeVar, cast
 
@@ -19,7 +20,7 @@ from jobping.store.groups import single_errors
 from jobping.store.loop import Dsn, listen_to_complaints, open_loop, run_alone
 from jobping.store.pool import Pool, PoolLimits
 from jobping.store.session import PoolStatistics, Session
-from jobping.store.worker import Job
+from jobping.store.worker import Job, ask_for_life
 
 __all__ = [
     "Connection",
@@ -36,6 +37,7 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
+LOOK_WITHIN_S = 10.0
 OLDEST_SERVER = 15
 """The lowest major version of PostgreSQL that we have run on."""
 
@@ -71,6 +73,11 @@ class Database:
         if job.error is not None:
             raise job.error
         return cast("R", job.result)
+
+    async def look(self) -> None:
+        """See that a unit comes back, whatever became of it; a connection that hangs is lost."""
+        with trio.move_on_after(LOOK_WITHIN_S), contextlib.suppress(StoreUnavailable):
+            await self.run(ask_for_life)
 
     def statistics(self) -> PoolStatistics:
         """Return what the pool is doing and has done."""

@@ -67,7 +67,10 @@ async def beating(
     )
     async with open_tree(
         ChildSpec(id="degradation", start=degradation, mailbox=box),
-        ChildSpec(id="heartbeat", start=Heartbeat(statistics=statistics, emit=events, duty=trio.sleep_forever).run),
+        ChildSpec(
+            id="heartbeat",
+            start=Heartbeat(statistics=statistics, emit=events, duty=trio.sleep_forever).run,
+        ),
     ) as root:
         roots.append(root)
         joined.set()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -182,7 +183,12 @@ def operator(degradation: Ref[DegradationMessage]) -> Operator:
         return Sample(figures={"uptime_s": 7.5}, domains=None)
 
     return Operator(
-        run="run-1", look=look, degradation=degradation, generation=Generation, reload=lambda: 3
+        directory=Path(),
+        run_id="run-1",
+        look=look,
+        degradation=degradation,
+        generation=Generation,
+        reload=lambda: 3,
     )
 
 
