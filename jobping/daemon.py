@@ -465,7 +465,7 @@ class _Daemon:
 
     def _reloader(self, log: Log, service: ServiceManager) -> Reloader:
         return Reloader(
-            read=self.plan.read,
+            read=None if self.plan.read is None else partial(_read_checked, self.plan.read),
             settings=self.settings,
             use=self._use,
             sync=self._sync,
@@ -577,6 +577,18 @@ class _Daemon:
         if self.settings.delivery.console and on_screen and not self.plan.json:
             ways.append(ConsoleDelivery(stream=sys.stdout))
         return tuple(ways)
+
+
+def _read_checked(read: Callable[[], Settings]) -> Settings:
+    """Read the settings anew, and see that what they name can be used before it must be.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    settings = read()
+    if settings.delivery.files is not None:
+        FilesDelivery(directory=settings.delivery.files).check()
+    return settings
 
 
 def _made(state_dir: Path) -> Path:

@@ -13,12 +13,13 @@ import trio
 
 from jobping.actors.operator import Generation
 from jobping.clock import Clock
-from jobping.errors import ConfigError, StoreUnavailable
+from jobping.errors import ConfigError, JobPingError
 from jobping.events import Emit
 from jobping.sdnotify import ServiceManager
 from jobping.settings import Settings
 from supervisors import ChildStateError, StartError, Supervisor, SupervisorStopping
 
+RETRY_S: Final = 5.0
 _STAYS: Final = ("store", "control")  # the one holds the state, the other the one who asked
 
 
@@ -102,15 +103,22 @@ class Reloader:
         await _stop(root)
         try:
             counts = await self._start(root, settings)
-        except (ConfigError, StartError, StoreUnavailable) as error:
-            await _stop(root)
-            with contextlib.suppress(StoreUnavailable):  # it is in step again at the next start
-                self.use(before)
-                await self.sync()
-            await _start(root)
+        except (JobPingError, StartError) as error:
+            await self._go_back(root, before)
             raise ConfigError(f"it could not be put into force: {error}") from error
         self.settings = settings
         return counts
+
+    async def _go_back(self, root: Supervisor, settings: Settings) -> None:
+        """Let the old settings hold again, as soon as the database lets them."""
+        while True:
+            await _stop(root)
+            try:
+                await self._start(root, settings)
+            except (JobPingError, StartError):
+                await trio.sleep(RETRY_S)
+            else:
+                return
 
     async def _start(self, root: Supervisor, settings: Settings) -> tuple[int, int, int]:
         self.use(settings)

@@ -81,12 +81,13 @@ class BudgetActor:
     async def run(self, ctx: Context[BudgetMessage]) -> None:
         """Resolve what a predecessor left open, then rank until asked to stop."""
         await self._open()
-        ctx.started()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tend, ctx)
+            nursery.start_soon(self._wait_for_drain)
             if self.models.chain:
                 await self._serve(ctx)
             else:
+                ctx.started()
                 async for delivery in ctx.inbox:
                     delivery.reply(Ranking(why="no model"))
             nursery.cancel_scope.cancel()
@@ -111,6 +112,7 @@ class BudgetActor:
                 emit=self.emit,
                 stopping=self.stopping,
             )
+            ctx.started()
             for _ in range(self.models.concurrency):
                 workers.start_soon(self._work, ranker, ctx)
             await self._receive(ctx)
@@ -123,6 +125,13 @@ class BudgetActor:
             self._changed.unpark_all()
             while len(self._queue) >= QUEUE and not ctx.stop_requested.is_set():
                 await self._changed.park()
+        self._drop_queue()
+
+    async def _wait_for_drain(self) -> None:
+        await self.stopping.wait()
+        self._drop_queue()
+
+    def _drop_queue(self) -> None:
         self._is_stopping = True
         self._changed.unpark_all()
 

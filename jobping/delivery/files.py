@@ -6,6 +6,7 @@ says that the digest is complete.
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import attrs
 import trio
 
 from jobping.delivery.protocol import OutgoingDigest
-from jobping.errors import DeliveryDeferred
+from jobping.errors import ConfigError, DeliveryDeferred
 
 _DIRECTORY_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
@@ -29,6 +30,19 @@ class FilesDelivery:
 
     directory: Path
     name: str = attrs.field(default="files", init=False)
+
+    def check(self) -> None:
+        """See that digests could be written.
+
+        Raises:
+            ConfigError: They could not.
+        """
+        try:
+            self.directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.directory):
+                pass
+        except OSError as error:
+            raise ConfigError(f"[delivery] files: {self.directory}: {error.strerror}") from error
 
     async def send(self, digest: OutgoingDigest) -> None:
         """Write the digest and make it last through a power cut.
