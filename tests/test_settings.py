@@ -304,7 +304,8 @@ level = "loud"
         'default_boards = "yes": must be true or false',
         '[log] level = "loud": must be one of debug, info, warning, error',
         "colour: unknown key; known: alerts, board, budget, default_boards, delivery, digest,"
-        " ladder, llm, log, matching, network, profile, retention, source, state_dir, store, supply",
+        " ladder, llm, log, matching, network, profile, retention, source, state_dir, store,"
+        " supply",
     ]
 
 

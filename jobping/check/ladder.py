@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 import trio
 
+from jobping.actors.alerts import Inbox
 from jobping.actors.operator import Generation
 from jobping.check.stage import Said
 from jobping.clock import Clock
@@ -105,12 +106,15 @@ def materials_of(
         fetcher=fetcher,
         deliveries=ways,
         daemon="check",
+        run="check",
         control_dir=folder,
         cycle_s=PHASE_S,
         max_idle_s=MAX_IDLE_S,
         on_cycle_end=lambda: None,
         resident_bytes=resident_bytes,
         clock=Clock(),
+        events=Inbox(Clock()),
+        stopping=trio.Event(),
         emit_as=emit_as,
         rng=random.Random(),  # noqa: S311  jitter is no secret
         generation=Generation,

@@ -6,7 +6,6 @@ states before the database answers, and the second signal, are in `test_daemon_s
 """
 
 import os
-import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
