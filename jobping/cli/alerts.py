@@ -103,7 +103,7 @@ def _check(arguments: argparse.Namespace) -> int:
     alerts = Alerts(settings_of(arguments).alerts.rules)
     since, until = arguments.since, arguments.until
     changes = list[Change]()
-    with opened(arguments, since_s=now() - since, until=until, last=None) as stream:
+    with opened(arguments, since_s=now() - since, until=until, whole=True) as stream:
         inside = (
             item
             for item in stream

@@ -99,7 +99,7 @@ def read(arguments: argparse.Namespace) -> Report:
     """Fold the stream that the arguments name."""
     report = Report(since=arguments.since, until=arguments.until)
     since_s = now() - arguments.since
-    with opened(arguments, since_s=since_s, until=arguments.until, last=None) as stream:
+    with opened(arguments, since_s=since_s, until=arguments.until, whole=True) as stream:
         for item in stream:
             report.note(item)
     # a file or pipe may be of any time, and says no more than its last line; the journal is of now

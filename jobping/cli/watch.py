@@ -48,7 +48,7 @@ def opened(
     since_s: float,
     until: float | None = None,
     follow: bool = False,
-    last: int | None = LAST_BYTES,
+    whole: bool = False,
 ) -> Iterator[Stream]:
     """Open the stream that the arguments name.
 
@@ -56,7 +56,7 @@ def opened(
         since_s: Of the journal, so many seconds back.
         until: Of the journal only what is earlier; seconds since 1970.
         follow: Wait for what is written from now on.
-        last: Of a file only so many of its last bytes; None: all of it.
+        whole: Of a file all of it, not only its last `LAST_BYTES`.
 
     Raises:
         StreamFailed: It cannot be read.
@@ -64,6 +64,7 @@ def opened(
     if arguments.file == "-":
         yield open_pipe(sys.stdin.fileno())
     elif arguments.file is not None:
+        last = None if whole else LAST_BYTES
         with open_file(Path(arguments.file), follow=follow, last=last) as stream:
             yield stream
     else:
