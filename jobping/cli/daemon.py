@@ -116,7 +116,7 @@ def _add_run(commands: Commands) -> None:
 def _add_demo(commands: Commands) -> None:
     parser = commands.add(
         "demo",
-        "the whole daemon on a local world of job boards; no network, no key",
+        "the whole daemon on a local world of boards; no network, no key",
         group="run",
         usage="[--once]",
         details="A server on loopback answers as the real boards do, from synthetic postings or"

@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
         "profile",
         "what is wanted, and what is not",
         group="boards and profiles",
-        usage="add|list|show|export|erase|...",
+        usage="add|list|show|erase|...",
         details="Profiles of the configuration file can only be changed there; the others only"
         " here. While there is none, an example is used: early career in Europe.",
         examples=_EXAMPLES,
