@@ -96,7 +96,11 @@ def _export(arguments: argparse.Namespace) -> int:
         if person is None:
             raise UsageError(_UNKNOWN)
         stored = await stores.people.export(person)
-        texts = {name: files.of(name) for _id, name in person.profiles}
+        try:
+            texts = {name: files.of(name) for _id, name in person.profiles}
+        except OSError as error:
+            print(f"the files cannot be read: {error}", file=sys.stderr)
+            return ExitCode.FAILED
         print_json(
             {
                 "exported_at": Clock().utcnow().isoformat(),
@@ -130,7 +134,7 @@ def _erase(arguments: argparse.Namespace) -> int:
         if person is not None:
             names = {name for _id, name in person.profiles}
         for profile in settings.profiles:
-            if profile.name in names or profile.email == arguments.who:
+            if profile.name in names or (profile.email or "").lower() == arguments.who.lower():
                 raise UsageError(
                     f"profile {profile.name} stands in {settings.config_file} and would return;"
                     " take it out there first"

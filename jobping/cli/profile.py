@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column(title="profile"),
     Column(title="from"),
+    Column(title="mail"),
     Column(title="places"),
     Column(title="levels"),
     Column(title="words", folds=True),
@@ -172,6 +173,7 @@ def _row(stored: StoredProfile) -> list[str]:
     return [
         profile.name,
         stored.origin.value,
+        "-" if profile.email is None else _text(stored.address is not None),
         _text(profile.places),
         _text([level.value for level in profile.levels]),
         _text(profile.words),

@@ -22,8 +22,10 @@ class KeptFiles:
         Raises:
             OSError: They cannot be read.
         """
-        files = sorted((self.directory / profile).glob("*.txt"))
-        return {file.name: file.read_text(encoding="utf-8") for file in files}
+        folder = self.directory / profile
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+        texts = (file for file in files if file.suffix == ".txt")
+        return {file.name: file.read_text("utf-8", "replace") for file in texts}
 
     def erase(self, profile: str) -> int:
         """Delete all files of a profile and return how many they were.

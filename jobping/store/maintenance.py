@@ -13,56 +13,37 @@ from jobping.store.connection import Connection
 BATCH: Final = 1_000
 PAUSE_S: Final = 0.2  # between batches, for everyone else
 
-# The latest digest of a profile stays: from it the next one is counted.
-_DIGESTS = """
+_DELETE = """
 WITH gone AS (
-    DELETE FROM digest WHERE id IN (
-        SELECT d.id FROM digest d
-        WHERE d.state <> 'claimed' AND d.claimed_at < now() - make_interval(days => $1)
-          AND EXISTS (SELECT FROM digest e WHERE e.profile_id = d.profile_id AND e.id > d.id)
-        LIMIT $2 FOR UPDATE SKIP LOCKED
-    ) RETURNING 1
+    DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM {table} t WHERE {old} LIMIT $2 FOR UPDATE SKIP LOCKED
+    )) RETURNING 1
 )
 SELECT count(*) FROM gone
+"""
+
+_DIGESTS = """
+t.state <> 'claimed' AND t.claimed_at < now() - make_interval(days => $1)
+-- the latest of a profile stays: from it the next one is counted
+AND EXISTS (SELECT FROM digest e WHERE e.profile_id = t.profile_id AND e.id > t.id)
 """
 
 _MATCHES = """
-WITH old AS (
-    SELECT m.profile_id, m.posting_id FROM match m JOIN posting p ON p.id = m.posting_id
-    WHERE coalesce(p.news_at, p.first_seen_at) < now() - make_interval(days => $1)
-    LIMIT $2 FOR UPDATE OF m SKIP LOCKED
-), gone AS (
-    DELETE FROM match m USING old
-    WHERE m.profile_id = old.profile_id AND m.posting_id = old.posting_id RETURNING 1
+EXISTS (
+    SELECT FROM posting p WHERE p.id = t.posting_id
+    AND coalesce(p.news_at, p.first_seen_at) < now() - make_interval(days => $1)
 )
-SELECT count(*) FROM gone
 """
 
-_RANKINGS = """
-WITH gone AS (
-    DELETE FROM ranking WHERE key IN (
-        SELECT key FROM ranking WHERE asked_at < now() - make_interval(days => $1)
-        LIMIT $2 FOR UPDATE SKIP LOCKED
-    ) RETURNING 1
-)
-SELECT count(*) FROM gone
-"""
+_RANKINGS = "t.asked_at < now() - make_interval(days => $1)"
 
-_CLOSED_POSTINGS = """
-WITH gone AS (
-    DELETE FROM posting WHERE id IN (
-        SELECT id FROM posting WHERE closed_at < now() - make_interval(days => $1)
-        LIMIT $2 FOR UPDATE SKIP LOCKED
-    ) RETURNING 1
-)
-SELECT count(*) FROM gone
-"""
+_CLOSED_POSTINGS = "t.closed_at < now() - make_interval(days => $1)"
 
 _EXPIRE: Final[Mapping[str, str]] = {
-    "digests": _DIGESTS,
-    "matches": _MATCHES,
-    "rankings": _RANKINGS,
-    "closed_postings": _CLOSED_POSTINGS,
+    "digests": _DELETE.format(table="digest", old=_DIGESTS),
+    "matches": _DELETE.format(table="match", old=_MATCHES),
+    "rankings": _DELETE.format(table="ranking", old=_RANKINGS),
+    "closed_postings": _DELETE.format(table="posting", old=_CLOSED_POSTINGS),
 }
 
 
