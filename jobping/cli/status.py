@@ -55,7 +55,7 @@ def add(commands: Commands) -> None:
 def _status(arguments: argparse.Namespace) -> int:
     if arguments.watch:
         return top.show(arguments)
-    watch = Watch(arguments)
+    watch = Watch.of(arguments)
     watch.read_all()
     watch.take(watch.ask())
     at = now()

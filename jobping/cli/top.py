@@ -17,7 +17,7 @@ from rich.live import Live
 
 from jobping.cli.parser import Commands, UsageError
 from jobping.cli.screen import Order, Picture
-from jobping.cli.watch import BACK_S, Answer, Watch, add_stream_options, now, opened
+from jobping.cli.watch import Answer, Watch, add_stream_options, now
 from jobping.errors import StreamFailed
 from jobping.monitor.stream import Stream
 
@@ -49,7 +49,7 @@ def add(commands: Commands) -> None:
 
 def show(arguments: argparse.Namespace) -> int:
     """Show pictures until `q` or Ctrl-C, or one."""
-    watch, console = Watch(arguments), Console(highlight=False)
+    watch, console = Watch.of(arguments), Console(highlight=False)
     if getattr(arguments, "once", False):
         watch.read_all()
         watch.take(watch.ask())
@@ -98,11 +98,11 @@ def _opened(watch: Watch) -> Iterator[Stream | None]:
     with contextlib.ExitStack() as stack:
         stream: Stream | None = None
         try:
-            stream = stack.enter_context(opened(watch.arguments, since_s=BACK_S, follow=True))
+            stream = stack.enter_context(watch.opened(follow=True))
         except StreamFailed as error:
             if watch.is_chosen:
                 raise
-            watch.note = str(error)
+            watch.source = str(error)
         yield stream
 
 
@@ -122,10 +122,10 @@ def _read(watch: Watch, stream: Stream | None, within_s: float = 0.0) -> bool:
             count += 1
             watch.state.note(item)
     except StreamFailed as error:
-        watch.note = str(error)
+        watch.source = str(error)
     else:
         if stream.ended:
-            watch.note = f"{stream.name} has ended"
+            watch.source = f"{stream.name} has ended"
     return count > 0
 
 

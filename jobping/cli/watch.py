@@ -17,11 +17,14 @@ from jobping.clock import utc_us
 from jobping.errors import ConfigError, DaemonAway, DaemonSilent, OrderFailed, StreamFailed
 from jobping.monitor.state import DaemonState
 from jobping.monitor.stream import UNIT, Stream, open_file, open_journal, open_pipe
+from jobping.settings import Settings
 
 BACK_S: Final = 6 * 3_600.0
 """Of the journal: what began before and lasts is in the samples (our choice)."""
 LAST_BYTES: Final = 16 * 1024 * 1024
 """Of a log file only its end is read: hours of it, in a second or two."""
+
+_STATE: Final = Path("/var/lib")
 
 Answer = Mapping[str, Any] | str
 """What the daemon said, or why it said nothing."""
@@ -35,7 +38,8 @@ def add_stream_options(parser: Parser) -> None:
         nargs="?",
         const=UNIT,
         metavar="UNIT",
-        help=f"the journal of a unit (default: {UNIT})",
+        help=f"the journal of a unit; by default of the one whose state directory this is: {UNIT}"
+        " or jobping@NAME.service",
     )
     where.add_argument("--file", metavar="FILE", help="a log file or named pipe; -: standard input")
     add_config_options(parser)
@@ -50,7 +54,7 @@ def opened(
     follow: bool = False,
     whole: bool = False,
 ) -> Iterator[Stream]:
-    """Open the stream that the arguments name.
+    """Open the stream that the arguments name, else the journal of the daemon's unit.
 
     Args:
         since_s: Of the journal, so many seconds back.
@@ -70,9 +74,21 @@ def opened(
     else:
         since = dt.datetime.fromtimestamp(now() - since_s, dt.UTC)
         end = None if until is None else dt.datetime.fromtimestamp(until, dt.UTC)
-        unit = arguments.journal or UNIT
+        unit = _journal_of(arguments)
         with open_journal(unit, since=since, until=end, follow=follow) as stream:
             yield stream
+
+
+def _journal_of(arguments: argparse.Namespace) -> str:
+    """Return the unit whose journal is meant: a state directory that was named decides."""
+    if arguments.journal is not None:
+        return str(arguments.journal)
+    with contextlib.suppress(ConfigError):  # it may be wrong, and the journal says so
+        unit = unit_of(settings_of(arguments).state_dir)
+        if unit is None and arguments.state_dir is not None:
+            raise StreamFailed("no log is read, as no unit of ours runs there; name it with --file")
+        return unit or UNIT
+    return UNIT
 
 
 def now() -> float:
@@ -80,52 +96,87 @@ def now() -> float:
     return utc_us() / 1e6
 
 
+def unit_of(state_dir: Path) -> str | None:
+    """Return the unit of ours that has this state directory; None: a daemon of another kind."""
+    if state_dir in (_STATE / "jobping", _STATE / "private" / "jobping"):
+        return UNIT
+    if state_dir.parent == _STATE and state_dir.name.startswith("jobping-"):
+        return f"jobping@{state_dir.name.removeprefix('jobping-')}.service"
+    return None
+
+
 @attrs.define
 class Watch:
     """What is known of the daemon: from the stream, and from the daemon itself.
 
     Attributes:
-        note: What the reader should know about where this comes from.
+        settings: None where the configuration is wrong.
+        source: What the reader should know about the stream.
+        silence: Why the daemon itself says nothing.
     """
 
     arguments: argparse.Namespace
+    settings: Settings | None
     state: DaemonState = attrs.field(factory=DaemonState)
-    note: str = ""
+    source: str = ""
+    silence: str = ""
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> "Watch":
+        """Return one that knows nothing yet; a configuration with a mistake is no obstacle."""
+        try:
+            return cls(arguments, settings_of(arguments))
+        except ConfigError as error:
+            return cls(
+                arguments,
+                None,
+                silence=f"the daemon is not asked, the configuration is wrong: {error}",
+            )
+
+    @property
+    def note(self) -> str:
+        """What the reader should know about where this comes from."""
+        return "; ".join(filter(None, (self.source, self.silence)))
 
     @property
     def is_chosen(self) -> bool:
         """Whether the command line names the stream."""
         return self.arguments.file is not None or self.arguments.journal is not None
 
+    def opened(self, *, follow: bool = False) -> contextlib.AbstractContextManager[Stream]:
+        """Open the stream that the arguments name; see `opened`."""
+        return opened(self.arguments, since_s=BACK_S, follow=follow)
+
     def read_all(self) -> None:
         """Read the stream to its end; where it cannot be read, `note` says so."""
         try:
-            with opened(self.arguments, since_s=BACK_S) as stream:
+            with self.opened() as stream:
                 for item in stream:
                     self.state.note(item)
                 is_empty = self.state.current is None
-                self.note = stream.failed or (f"{stream.name} has no event" if is_empty else "")
+                self.source = stream.failed or (f"{stream.name} has no event" if is_empty else "")
         except StreamFailed as error:
-            self.note = str(error)
+            self.source = str(error)
 
     def ask(self) -> Answer:
         """Return what the daemon says on its control socket, or why it says nothing."""
+        if self.settings is None:
+            return self.silence
         try:
-            return ask(settings_of(self.arguments), {"ask": "status"})
+            return ask(self.settings, {"ask": "status"})
         except DaemonSilent as error:
             return f"the daemon gives no answer ({error})"
         except DaemonAway:
             return ""
         except OrderFailed as error:
             return str(error)
-        except ConfigError as error:
-            return f"the daemon cannot be asked, the configuration is wrong: {error}"
 
     def take(self, answer: Answer) -> None:
         """Take in an answer, unless another daemon than the one asked about gave it."""
         if isinstance(answer, str):
-            self.note = answer or self.note
+            self.silence = answer
             return
+        self.silence = ""
         known = self.state.current.run if self.state.current is not None else None
         if not self.is_chosen or answer.get("run") == known:
             self.state.note_answer(answer, now())

@@ -19,6 +19,7 @@ import attrs
 import pytest
 
 from jobping.cli import main
+from jobping.cli.watch import unit_of
 from jobping.events import EVENTS
 from jobping.monitor.stream import Event
 from tests.monitor.samples import Writer, polled, sampled, started, stats, text
@@ -78,6 +79,26 @@ def test_status_without_a_log_or_a_daemon_is_down_and_says_why(
     log.touch()
     assert main(["status", "--file", str(log)]) == 3
     assert "has no event" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("state_dir", "unit"),
+    [
+        ("/var/lib/jobping", "jobping.service"),
+        ("/var/lib/jobping-two", "jobping@two.service"),
+        ("/srv/jobping", None),
+        ("/var/lib/other", None),
+    ],
+)
+def test_state_directory_tells_the_unit(state_dir: str, unit: str | None) -> None:
+    assert unit_of(Path(state_dir)) == unit
+
+
+def test_status_of_another_state_directory_is_not_that_of_the_unit(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--state-dir", str(log.parent)]) == 3
+    assert "no log is read" in capsys.readouterr().out
 
 
 def test_status_reads_a_pipe_with_foreign_lines(write: Writer, log: Path) -> None:
