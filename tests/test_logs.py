@@ -311,6 +311,28 @@ def test_emitting_never_waits_for_a_reader_that_stands_still(pipe: Pipe) -> None
     assert longest < 0.1
 
 
+def test_reader_that_stalls_for_5_s_holds_nobody_and_loses_no_error(pipe: Pipe) -> None:
+    """20,000 lines, twice what the queue holds, of which each fiftieth is an error."""
+    longest = 0.0
+    with open_log(LogConfig(), stream=pipe.end, journal=False) as log:
+        for tenth in range(50):
+            until = time.monotonic() + 0.1
+            for n in range(400):
+                event = "store.lost" if n % 50 == 0 else "breaker.closed"
+                field = "why" if event == "store.lost" else "domain"
+                began = time.perf_counter()
+                log.emit(event, **{field: f"{tenth}.{n} " + "x" * 100})
+                longest = max(longest, time.perf_counter() - began)
+            time.sleep(max(0.0, until - time.monotonic()))
+        read = pipe.read_all()
+    kept = [line["event"] for line in read]
+    assert kept.count("store.lost") == 50 * 8
+    (drop,) = (line for line in read if line["event"] == "log.dropped")
+    assert set(drop["by_level"]) == {"info"}
+    assert kept.count("breaker.closed") + drop["n"] == 50 * 392
+    assert longest < 0.1
+
+
 def test_closing_takes_at_most_a_second_where_the_reader_stands_still(pipe: Pipe) -> None:
     began = time.perf_counter()
     with open_log(LogConfig(), stream=pipe.end, journal=False) as log:
