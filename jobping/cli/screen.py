@@ -130,10 +130,14 @@ def facts(run: RunState, now: float) -> Iterable[str]:
 def _losses(state: DaemonState) -> str:
     said = []
     if state.lost:
-        said.append(f"{state.lost:,} lines lost, as their numbers show")
+        said.append(f"{_many(state.lost, 'line')} lost, as the numbers of the others show")
     if state.foreign:
-        said.append(f"{state.foreign:,} lines are no events")
+        said.append(f"{_many(state.foreign, 'line')} foreign")
     return "; ".join(said)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _local(now: float) -> str:
@@ -259,12 +263,13 @@ def _seen(run: RunState) -> Text:
     polls = sum(state.polls for state in run.domains.values())
     bad = polls - sum(state.good for state in run.domains.values())
     said = [
-        f"{polls:,} polls" + (f" ({bad:,} bad)" if bad else ""),
+        _many(polls, "poll") + (f" ({bad:,} bad)" if bad else ""),
         f"{postings['new']:,} new",
-        f"{summary.digests:,} digest" + "s" * (summary.digests != 1),
+        _many(summary.digests, "digest"),
     ]
     if summary.model_calls:
-        said.append(f"{summary.model_calls:,} model calls {dollars(summary.model_nanousd)}")
+        calls = _many(summary.model_calls, "model call")
+        said.append(f"{calls} {dollars(summary.model_nanousd)}")
     is_whole = run.started_at is not None and run.seen_at <= run.started_at
     since = "its start" if is_whole else _local(run.seen_at)
     return Text(f"{', '.join(said)} since {since}")
@@ -366,7 +371,7 @@ def _event_line(item: Item) -> Text:
         case Notice():
             text, style = _line(item, "info", item.fields), "cyan"
         case Lost():
-            text = f"{_local(item.ts / 1e6)} {item.n:,} lines of the log were lost here"
+            text = f"{_local(item.ts / 1e6)} {_many(item.n, 'line')} lost here"
             style = "yellow"
         case Foreign():
             when = "" if item.ts is None else _local(item.ts / 1e6)

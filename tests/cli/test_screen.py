@@ -146,8 +146,8 @@ def test_losses_notices_and_foreign_lines_are_shown_among_the_events(write: Writ
         Foreign(ts=None, level="error", text="Segmentation fault"),
     ]
     text = "\n".join(draw(fold(items)))
-    assert "1,200 lines lost, as their numbers show; 1 lines are no events" in text
-    assert "1,200 lines of the log were lost here" in text
+    assert "1,200 lines lost, as the numbers of the others show; 1 line foreign" in text
+    assert "1,200 lines lost here" in text
     assert "unit.started          UNIT_RESULT=success" in text
     assert "Segmentation fault" in text
 

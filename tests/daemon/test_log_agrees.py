@@ -73,7 +73,7 @@ async def test_picture_of_a_demo_shows_the_same_figures(synthetic: Rounds, tmp_p
         assert max(map(len, shown.stdout.split("\n"))) <= int(columns)
         assert f", {found['requests']} requests" in shown.stdout
         assert f" {found['postings']['new']:,} new, " in shown.stdout
-        dollars = re.search(r"(\d+) model calls \$(\S+) since its start", shown.stdout)
+        dollars = re.search(r"(\d+) model calls? \$(\S+) since its start", shown.stdout)
         assert dollars is not None
         assert int(dollars[1]) == found["models"]["calls"]
         assert float(dollars[2]) == pytest.approx(found["models"]["cost_nanousd"] / 1e9, abs=1e-6)
