@@ -2,7 +2,7 @@
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
 store, alerts, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper
-domain that is held by lease), heartbeat, control.
+domain that is held by lease), control, heartbeat.
 """
 
 import math
@@ -305,9 +305,11 @@ def build_tree(materials: Materials) -> Supervisor:
             start_timeout=math.inf,  # its domains start one by one, each within its own time
             stop_timeout=DEGRADATION_STOP_S,
         ),
-        ChildSpec[object](id="heartbeat", start=_fresh(partial(_heartbeat, materials, statistics))),
         ChildSpec[object](
             id="control", start=_fresh(partial(_operator, materials, boxes, statistics))
+        ),
+        ChildSpec[object](  # last: its first sample finds every part started
+            id="heartbeat", start=_fresh(partial(_heartbeat, materials, statistics))
         ),
     )
     children = tuple(attrs.evolve(child, max_idle=materials.max_idle_s) for child in children)

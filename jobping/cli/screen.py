@@ -247,7 +247,7 @@ def _parts(run: RunState, width: int) -> RenderableType:
 
 
 def _part(name: str, part: Part) -> Text:
-    is_up = part.state == "running"
+    is_up = part.state in ("running", "starting", "stopping")
     text = Text("●" if is_up else "○", style="green" if is_up else "red")
     text.append(f" {printable(name, 14)}", style="default" if is_up else "red")
     if part.restarts:

@@ -460,7 +460,7 @@ class DaemonState:
         if not run.is_ready:
             yield f"it starts, since {duration(now - (run.started_at or run.seen_at))}"
         for name, part in run.parts.items():
-            if part.state not in ("running", "stopping"):
+            if part.state not in ("running", "starting", "stopping"):
                 yield f"{name} is {part.state}"
         for condition in run.conditions.values():
             if now < condition.ends_at:
