@@ -18,7 +18,7 @@ from typing import Any, Final
 import attrs
 import trio
 
-from jobping.errors import ConfigError, DaemonAway, DaemonSilent
+from jobping.errors import ConfigError, DaemonAway, DaemonForbidden, DaemonSilent
 
 NAME: Final = "control.sock"
 LOCK_NAME: Final = "daemon.lock"
@@ -171,7 +171,7 @@ def ask_daemon(directories: tuple[Path, ...], request: Mapping[str, Any]) -> Map
         DaemonAway: Nobody answers; `DaemonSilent`: or not in time, or we must not ask.
     """
     reasons: list[str] = []
-    failure = DaemonAway
+    failure: type[DaemonAway] = DaemonAway
     for directory in dict.fromkeys(directories):
         try:
             with _reached(directory) as path, socket.socket(socket.AF_UNIX) as client:
@@ -181,7 +181,9 @@ def ask_daemon(directories: tuple[Path, ...], request: Mapping[str, Any]) -> Map
                 return _read_answer(client)
         except (OSError, ValueError) as error:
             reasons.append(f"{directory / NAME}: {getattr(error, 'strerror', None) or error}")
-            if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            if isinstance(error, PermissionError):
+                failure = DaemonForbidden
+            elif not isinstance(error, FileNotFoundError | ConnectionRefusedError):
                 failure = DaemonSilent
     raise failure("; ".join(reasons))
 

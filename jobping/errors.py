@@ -19,6 +19,10 @@ class DaemonSilent(DaemonAway):
     """A daemon may be there, but it is too busy, too slow, or we must not ask it."""
 
 
+class DaemonForbidden(DaemonSilent):
+    """A daemon may be there, and we must not ask it."""
+
+
 class OrderFailed(JobPingError):
     """The daemon did not carry out a command; the message says why."""
 

@@ -14,8 +14,15 @@ from jobping.cli.domains import ask
 from jobping.cli.parser import Parser, add_config_options
 from jobping.cli.session import settings_of
 from jobping.clock import utc_us
-from jobping.errors import ConfigError, DaemonAway, DaemonSilent, OrderFailed, StreamFailed
-from jobping.monitor.state import DaemonState
+from jobping.errors import (
+    ConfigError,
+    DaemonAway,
+    DaemonForbidden,
+    DaemonSilent,
+    OrderFailed,
+    StreamFailed,
+)
+from jobping.monitor.state import DaemonState, RunState
 from jobping.monitor.stream import UNIT, Stream, open_file, open_journal, open_pipe
 from jobping.settings import Settings
 
@@ -26,8 +33,20 @@ LAST_BYTES: Final = 16 * 1024 * 1024
 
 _STATE: Final = Path("/var/lib")
 
-Answer = Mapping[str, Any] | str
-"""What the daemon said, or why it said nothing."""
+
+@attrs.frozen(kw_only=True)
+class Silence:
+    """Why the daemon itself says nothing.
+
+    Attributes:
+        is_trouble: One that lives would answer.
+    """
+
+    why: str
+    is_trouble: bool = False
+
+
+Answer = Mapping[str, Any] | Silence
 
 
 def add_stream_options(parser: Parser) -> None:
@@ -161,22 +180,32 @@ class Watch:
     def ask(self) -> Answer:
         """Return what the daemon says on its control socket, or why it says nothing."""
         if self.settings is None:
-            return self.silence
+            return Silence(why=self.silence)
         try:
             return ask(self.settings, {"ask": "status"})
+        except (DaemonForbidden, OrderFailed) as error:
+            return Silence(why=f"the daemon is not asked: {error}")
         except DaemonSilent as error:
-            return f"the daemon gives no answer ({error})"
+            return Silence(why=f"it gives no answer: {error}", is_trouble=True)
         except DaemonAway:
-            return ""
-        except OrderFailed as error:
-            return str(error)
+            return Silence(
+                why="nobody answers on its control socket: it may be dead", is_trouble=True
+            )
 
     def take(self, answer: Answer) -> None:
         """Take in an answer, unless another daemon than the one asked about gave it."""
-        if isinstance(answer, str):
-            self.silence = answer
-            return
-        self.silence = ""
-        known = self.state.current.run if self.state.current is not None else None
-        if not self.is_chosen or answer.get("run") == known:
+        run = self.state.current
+        if isinstance(answer, Silence):
+            is_reason = answer.is_trouble and self._is_here(run)
+            self.state.silence = answer.why if is_reason else ""
+            self.silence = "" if answer.is_trouble else answer.why
+        elif not self.is_chosen or (run is not None and answer.get("run") == run.run):
             self.state.note_answer(answer, now())
+            self.silence = ""
+
+    def _is_here(self, run: RunState | None) -> bool:
+        """Whether the daemon whose log is read has the state directory that we know."""
+        if self.settings is None or run is None:
+            return False
+        here = self.settings.state_dir
+        return run.state_dir == str(here) or (not self.is_chosen and unit_of(here) is not None)

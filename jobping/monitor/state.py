@@ -167,6 +167,7 @@ class RunState:
     seen_at: float
     last_at: float
     version: str | None = None
+    state_dir: str | None = None
     pid: int | None = None
     started_at: float | None = None
     is_ready: bool = False
@@ -234,6 +235,7 @@ class RunState:
         match event.event:
             case "daemon.started":
                 self.started_at, self.version = at, _text(fields.get("version"))
+                self.state_dir = _text(fields.get("state_dir"))
                 self.pid = _count(fields.get("pid"), None)
             case "daemon.became_ready":
                 self.is_ready = True
@@ -363,6 +365,7 @@ class DaemonState:
         lost: Lines that never came, as the numbers of the others show.
         foreign: Lines that are no events of ours.
         gone: What systemd said when the last run ended, until another one begins.
+        silence: Why the daemon gave no answer where it should, when it was asked last.
     """
 
     current: RunState | None = None
@@ -370,6 +373,7 @@ class DaemonState:
     lost: int = 0
     foreign: int = 0
     gone: str = ""
+    silence: str = ""
     _earlier: deque[str] = attrs.field(factory=lambda: deque(maxlen=RECENT), init=False)
 
     def note(self, item: Item) -> None:
@@ -397,7 +401,7 @@ class DaemonState:
         current.last_at, current.ended_at = now, None
         current.version = _text(answer.get("version"))
         current.sample(stats, now)
-        self.gone = ""
+        self.gone = self.silence = ""
         for record in domains if isinstance(domains, list) else ():
             state = current.domain(record.get("domain")) if isinstance(record, Mapping) else None
             if state is not None:
@@ -457,6 +461,8 @@ class DaemonState:
             yield f"{silent or 'all'} sites give no answer"
         if run.stats and run.stats.get("day") is None and "store" not in run.conditions:
             yield "the database did not answer the last sample"
+        if self.silence and run.is_ready:
+            yield self.silence
         if not run.is_ready:
             yield f"it starts, since {duration(now - (run.started_at or run.seen_at))}"
         for name, part in run.parts.items():

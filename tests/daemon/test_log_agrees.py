@@ -108,6 +108,9 @@ async def test_running_daemon_answers_for_itself_and_its_death_is_seen(
         dead = await run(*beside, home=home)
         assert dead.code == 3, dead
         assert dead.summary()["reasons"] == ["nothing is known of a daemon"]
+        fresh = await run(*beside, "--file", log, home=home)
+        assert fresh.code == 1, fresh
+        assert "nobody answers on its control socket: it may be dead" in fresh.summary()["reasons"]
 
 
 async def test_status_follows_what_a_broken_configuration_leaves(home: Home) -> None:
