@@ -43,7 +43,7 @@ section { margin-top: 1rem; }
 .figure b { display: block; font-size: 1.45rem; font-variant-numeric: tabular-nums; }
 .figure.bad b, td.bad { color: var(--bad); }
 .figure p { margin: 0; }
-.pair { display: grid; gap: 0 2rem; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); }
+.pair { display: grid; gap: 1rem 2rem; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); }
 .pair h3 { margin: 0 0 .4rem; font-size: .95rem; font-weight: 600; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem .3rem 0; text-align: left; vertical-align: middle;
@@ -58,9 +58,10 @@ th:last-child, td:last-child { padding-right: 0; }
 .plot { display: grid; grid-template-columns: 3.6rem 1fr; gap: .4rem; }
 .plot svg, .strip, .bar { display: block; width: 100%; overflow: visible; }
 svg text { fill: var(--dim); font-size: 12px; }
-svg text.mark { fill: var(--bad); }
+svg text.mark { fill: var(--bad); stroke: var(--card); stroke-width: 4px; paint-order: stroke; }
 .axis { stroke: var(--dim); } .grid { stroke: var(--line); }
 .limit { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 5 3; }
+.bar .limit { stroke: var(--ink); }
 .whisker { stroke: var(--ink); stroke-width: 1.5; }
 .rail { fill: var(--rail); } .good { fill: var(--good); } .bad { fill: var(--bad); }
 .gap { fill: url(#hatch); } .hatch { stroke: var(--hatch); stroke-width: 2; }
@@ -82,6 +83,7 @@ footer { margin-top: 1rem; }
   .wide { display: none; }
   .figures { grid-template-columns: 1fr 1fr; gap: .5rem; }
   .figure b { font-size: 1.2rem; }
+  .figure:last-child:nth-child(odd) { grid-column: 1 / -1; }
   table { font-size: .82rem; }
   .sites tr { display: grid; grid-template-columns: 1fr 4rem 4.5rem 3rem; gap: 0 .5rem;
     align-items: center; border-bottom: 1px solid var(--line); padding: .3rem 0; }
@@ -91,7 +93,7 @@ footer { margin-top: 1rem; }
   .sites .drawn { width: auto; }
   .plot { grid-template-columns: 2.7rem 1fr; }
   .lines { grid-template-columns: 1fr; gap: .15rem; }
-  .lines .share { margin-bottom: .5rem; }
+  .lines .share { margin-bottom: .5rem; font-size: .78rem; }
 }
 @media print { body { background: #fff; } section, .figure { break-inside: avoid; } }
 """

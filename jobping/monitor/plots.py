@@ -91,7 +91,7 @@ def bars(
         plot += "".join(_limit_lines(days, limit, show, ticks[-1]))
     elif limits:
         plot += _aside(f"{limit.name if limit else ''} {show(limits[-1])}: above this scale")
-    frame = _frame(ticks, show, plot + "".join(_dates(days.dates)), width=96 * len(days.dates))
+    frame = _frame(ticks, show, plot + "".join(_dates(days.dates)), width=140 * len(days.dates))
     return frame + legend(list(zip(classes, series, strict=True)))
 
 
