@@ -283,8 +283,12 @@ class DeliveryError(JobPingError):
 
 
 class DeliveryDeferred(DeliveryError):
-    """Try again at the next period."""
+    """Try again later."""
 
 
 class DeliveryRejected(DeliveryError):
-    """Stop for this address."""
+    """Do not send this digest this way again."""
+
+
+class AddressRefused(DeliveryRejected):
+    """Send nothing to this address again."""

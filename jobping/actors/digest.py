@@ -144,10 +144,12 @@ class DigestActor:
             message_id=claimed.message_id,
             profile=claimed.profile.profile.name,
             period=claimed.period,
+            profile_id=claimed.profile.id,
+            made_at=(made_at := self.clock.utcnow()),
             digest=compose(
                 claimed.profile.profile,
                 claimed.items,
-                now=self.clock.utcnow(),
+                now=made_at,
                 since=since,
                 down=await self._domains_down(),
                 left_out=selection.left_out if selection else LeftOut(),

@@ -30,3 +30,9 @@ def day(moment: dt.datetime) -> str:
     """Return the UTC day as `3 Nov 2026`, the same under every locale."""
     utc = moment.astimezone(dt.UTC)
     return f"{utc.day} {_MONTHS[4 * utc.month - 4 : 4 * utc.month - 1]} {utc.year}"
+
+
+def day_ago(seen: dt.date, now: dt.datetime) -> str:
+    """Return `today`, `yesterday` or `3 days ago`, by days of UTC."""
+    days = (now.astimezone(dt.UTC).date() - seen).days
+    return f"{days} days ago" if days > 1 else "yesterday" if days == 1 else "today"

@@ -9,7 +9,7 @@ import attrs
 
 from jobping.core.digest_html import render_html
 from jobping.core.digest_text import render_text
-from jobping.core.digest_view import LeftOut, view_digest
+from jobping.core.digest_view import ItemView, LeftOut, view_digest
 from jobping.core.ids import Domain, SourceName
 from jobping.core.match import MatchedPosting
 from jobping.core.posting import StoredPosting
@@ -29,11 +29,13 @@ class Digest:
         subject: One line without control characters, at most 120 characters.
         text: Plain text that ends with a line feed.
         html: The same content as a whole page.
+        items: The postings as values, in the same order.
     """
 
     subject: str
     text: str
     html: str
+    items: tuple[ItemView, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -118,7 +120,9 @@ def compose(
         credits=credits,
         expects_model=expects_model,
     )
-    return Digest(subject=view.subject, text=render_text(view), html=render_html(view))
+    return Digest(
+        subject=view.subject, text=render_text(view), html=render_html(view), items=view.items
+    )
 
 
 def dedup_key(posting: StoredPosting) -> str:

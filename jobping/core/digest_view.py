@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
-from jobping.core.age import ago, day
-from jobping.core.ids import Domain, SourceName
+from jobping.core.age import ago, day, day_ago
+from jobping.core.ids import Domain, PostingId, SourceName
 from jobping.core.match import LOCAL, MatchedPosting
 from jobping.core.places import says_remote
 from jobping.core.posting import (
@@ -72,6 +72,9 @@ class ItemView:
     """One posting of a digest; every text is one safe line, empty where there is nothing to say.
 
     Attributes:
+        posting: The id of its row.
+        score: 0 to 100.
+        seen: When it was last seen open.
         earlier: The mark of a posting that is not news.
         source: The name that the source wants to see.
         url: The source's own page in ASCII, or None where it is no web address.
@@ -79,11 +82,14 @@ class ItemView:
         also: The same job elsewhere.
     """
 
+    posting: PostingId
+    score: int
     title: str
     company: str
     places: str
     pay: str
     age: str
+    seen: str
     earlier: str
     reason: str
     source: str
@@ -189,11 +195,14 @@ def _item(
     posting, draft = item.posting, item.posting.draft
     url, host = link(draft.url) or (None, "")
     return ItemView(
+        posting=posting.id,
+        score=item.match.score,
         title=printable(draft.title) or "(no title)",
         company=printable(draft.company or "", _NAME_LIMIT) or "company not stated",
         places=_places(draft),
         pay=_pay(draft.salary) if draft.salary else "",
         age=_age(draft, posting, now),
+        seen=f"last seen open {day_ago(item.last_seen, now)}" if item.last_seen else "",
         earlier=_earlier(posting, now, since, down),
         reason=printable(item.match.reason, _REASON_LIMIT),
         source=_credit(draft.source, credits),

@@ -45,9 +45,11 @@ class MatchedPosting:
     Attributes:
         sent_at: When a digest carried it, aware UTC; None where none has.
         also: The other open postings of the same job.
+        last_seen: The day, in UTC, of the last poll that listed it.
     """
 
     match: Match
     posting: StoredPosting
     sent_at: dt.datetime | None = None
     also: tuple[Link, ...] = ()
+    last_seen: dt.date | None = None

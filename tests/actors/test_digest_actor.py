@@ -79,7 +79,14 @@ class Told:
     act: Callable[[], None] = lambda: None
     hangs: bool = False
     name: str = "told"
+    resends: bool = False
     sent: list[str] = attrs.field(factory=list)
+
+    def takes(self, digest: OutgoingDigest) -> bool:
+        return True
+
+    async def wait_turn(self) -> None:
+        await trio.lowlevel.checkpoint()
 
     async def send(self, digest: OutgoingDigest) -> None:
         self.sent.append(digest.message_id)

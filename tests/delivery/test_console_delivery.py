@@ -1,3 +1,4 @@
+import datetime as dt
 import io
 import os
 import threading
@@ -8,6 +9,8 @@ import trio
 from jobping.core.digest import Digest
 from jobping.delivery import ConsoleDelivery, OutgoingDigest
 from jobping.errors import DeliveryDeferred
+
+NOW = dt.datetime(2026, 11, 12, 8, 0, tzinfo=dt.UTC)
 
 
 class Terminal(io.StringIO):
@@ -25,7 +28,9 @@ class Terminal(io.StringIO):
 
 def outgoing(subject: str = "1 job for berlin", text: str = "Söme text\n") -> OutgoingDigest:
     digest = Digest(subject=subject, text=text, html="<p>page</p>")
-    return OutgoingDigest(profile="berlin", period="first", message_id="a1", digest=digest)
+    return OutgoingDigest(
+        profile="berlin", period="first", message_id="a1", profile_id=1, made_at=NOW, digest=digest
+    )
 
 
 async def test_console_gets_plain_text_where_it_is_no_terminal():

@@ -1,3 +1,4 @@
+import datetime as dt
 import os
 import stat
 from pathlib import Path
@@ -17,6 +18,8 @@ def outgoing(**fields) -> OutgoingDigest:
         "profile": "berlin",
         "period": "2026-11-12T08:00",
         "message_id": ID,
+        "profile_id": 1,
+        "made_at": dt.datetime(2026, 11, 12, 8, 0, tzinfo=dt.UTC),
         "digest": DIGEST,
     }
     return OutgoingDigest(**{**defaults, **fields})
