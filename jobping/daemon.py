@@ -26,7 +26,7 @@ from jobping.clock import Clock
 from jobping.control import own_state
 from jobping.core.board import Board, Origin
 from jobping.core.ids import Domain, SourceName
-from jobping.core.schedule import DigestRules
+from jobping.core.schedule import DigestRules, When
 from jobping.core.summary import Summary, Traffic
 from jobping.delivery import ConsoleDelivery, Delivery, FilesDelivery
 from jobping.demo.model_server import ModelServer, open_model_server
@@ -207,7 +207,7 @@ def demo_settings(settings: Settings, world: World, models: ModelServer) -> Sett
         boards=world.boards,
         default_boards=False,
         matching=attrs.evolve(settings.matching, recent_days=ANY_AGE_DAYS),
-        digest=DigestRules(every_s=DEMO_DIGEST_S),
+        digest=DigestRules(when=When.INSTANT, every_s=DEMO_DIGEST_S),
         llm=LlmSettings(
             api_key=Secret("demo"),
             base_url=models.base_url,
@@ -569,7 +569,7 @@ class _Daemon:
         self.failure = None
 
     def _deliveries(self) -> tuple[Delivery, ...]:
-        """Return the ways out: files first, which can tell after a crash what was sent."""
+        """Return the ways out of digests."""
         ways: list[Delivery] = []
         if self.settings.delivery.files is not None:
             ways.append(FilesDelivery(directory=self.settings.delivery.files))

@@ -245,13 +245,18 @@ EVENTS: tuple[EventType, ...] = (
     _event("pairs.withheld", "info", "profile postings why",
            "Postings speak to the model instead of to people; they are ranked locally."),
     _event("digest.sent", "info", "digest profile period items delivery duration_s",
-           "A digest went out."),
+           "A digest went out by the ways named; nothing of it is owed any more."),
+    _event("digest.deferred", "warning",
+           "digest profile period delivery attempts retry_in_s why",
+           "One way out did not take a digest; it is tried again, for a day or until the next"
+           " digest is due."),
     _event("digest.failed", "error", "digest profile period delivery why",
-           "A digest did not go out; it is tried again."),
+           "One way out did not take a digest and is not tried again for it."),
     _event("digest.skipped", "info", "profile period why",
-           "A digest was due and there was nothing to send."),
-    _event("digest.resolved", "info", "digest profile period outcome",
-           "A digest that a crash left unfinished was sent, or found to be sent."),
+           "A digest was due and there was nothing to send, or nobody to send it to."),
+    _event("digest.resolved", "info", "digest profile period delivery outcome",
+           "What became of a digest that a crash cut short: sent again, found or assumed to be"
+           " sent, or put off."),
     # the store
     _event("postgres.started", "info", "pid version binaries data_dir account duration_s",
            "The private PostgreSQL answers."),

@@ -370,8 +370,8 @@ def _digest(materials: Materials) -> DigestActor:
         profiles=stores.profiles,
         matches=stores.matches,
         digests=stores.digests,
-        gates=stores.gates,
         deliveries=materials.deliveries,
+        by=_durable_name(materials),
         credits={name: source.terms.credit for name, source in materials.sources.items()},
         firsthand=FIRSTHAND,
         clock=materials.clock,
@@ -382,10 +382,15 @@ def _digest(materials: Materials) -> DigestActor:
     )
 
 
+def _durable_name(materials: Materials) -> str:
+    """Return what claims are made by: the same after a restart, another for another daemon."""
+    return f"{socket.gethostname()}:{materials.settings.state_dir}"
+
+
 def _matcher(materials: Materials, boxes: _Mailboxes) -> Matcher:
     stores = materials.stores
     return Matcher(
-        name=f"{socket.gethostname()}:{materials.settings.state_dir}",
+        name=_durable_name(materials),
         postings=stores.postings,
         profiles=stores.profiles,
         matches=stores.matches,

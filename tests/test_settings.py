@@ -386,7 +386,7 @@ level = "loud"
             "[supply]\nminimum = 9\ntarget = 8",
             "[supply] target = 8: must be at least minimum, 9",
         ),
-        ("[digest]\nat = []", '[digest] at = []: must hold at least one time such as "08:00"'),
+        ("[digest]\nat = []", '[digest] at = []: must be at least one time such as "08:00"'),
         (
             "[digest]\nat = ['25:00']",
             '[digest] at = ["25:00"]: must be '

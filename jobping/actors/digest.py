@@ -1,44 +1,53 @@
-"""Digests: what is due for each profile goes out, each posting at most once.
+"""Digests: what is due for each profile is claimed, and goes out by every way, each posting once.
 
-A digest's row and its items are claimed in one unit before anything leaves. What a crash left
-claimed is resolved at the next start: files carry the digest's message id, so whether it went out
-can be looked up; it is finished or marked, never sent a second time.
+A digest's row, its items and what is owed to each way out are claimed in one unit. From there the
+senders go on, one for each way, so that a slow one holds up no other.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import trio
 
 from jobping.actors.messages import DigestMessage, FirstCycleEnded, MatchesRecorded
+from jobping.actors.sender import LOOK_EVERY_S, Sender
 from jobping.clock import Clock
-from jobping.core.digest import Selection, compose, dedup_key, select
-from jobping.core.digest_view import LeftOut
-from jobping.core.ids import Domain, ProfileId, SourceName
-from jobping.core.ladder import Tier
+from jobping.core.digest import Digest, compose, dedup_key, select
+from jobping.core.digest_view import Watch
+from jobping.core.ids import ProfileId, SourceName
 from jobping.core.profile import StoredProfile
-from jobping.core.schedule import EPOCH, FIRST, DigestRules, due_period, next_period
+from jobping.core.schedule import (
+    FIRST,
+    DigestHistory,
+    DigestRules,
+    When,
+    due_period,
+    give_up_at,
+    next_period,
+)
 from jobping.delivery import Delivery, OutgoingDigest
-from jobping.errors import DeliveryError
+from jobping.errors import StoreUnavailable
 from jobping.events import Emit
-from jobping.store.digests import ClaimedDigest, Digests
-from jobping.store.gates import Gates
+from jobping.store.digests import Claim, Digests, Finished, TakenDigest
+from jobping.store.groups import single_errors
 from jobping.store.matches import Matches
 from jobping.store.profiles import Profiles
 from supervisors import Context
+from supervisors import Delivery as Received
 
-LOOK_EVERY_S = 60.0  # profiles come and go by command; our choice
 PENDING_LIMIT = 500  # best unsent matches from which a digest is chosen
-SEND_WITHIN_S = 30.0  # one delivery
+WATCH_S = 30.0  # what the footers say is so old at most
+ANSWER_AFTER_S = 240.0  # below the patience of who asks: slow ways go on later
 
 
 @attrs.define(kw_only=True)
 class DigestActor:
-    """Sends what is due.
+    """Claims what is due and has it sent.
 
     Attributes:
-        deliveries: In sending order; those that can tell what was sent come first.
+        rules: For profiles that say nothing else.
+        by: Who takes digests, the same after a restart.
         credits: The name that each source wants to see beside its postings.
         firsthand: Sources that are the companies' own.
         pending_within_s: How old news may be that still fills a digest.
@@ -50,8 +59,8 @@ class DigestActor:
     profiles: Profiles
     matches: Matches
     digests: Digests
-    gates: Gates
     deliveries: Sequence[Delivery]
+    by: str
     credits: Mapping[SourceName, str]
     firsthand: frozenset[SourceName]
     clock: Clock
@@ -59,162 +68,211 @@ class DigestActor:
     pending_within_s: float
     expects_model: bool = False
     stopping: trio.Event = attrs.field(factory=trio.Event)
-    _ctx: Context[DigestMessage] = attrs.field(init=False)
+    _beat: Callable[[], None] = attrs.field(init=False)
+    _senders: tuple[Sender, ...] = attrs.field(default=(), init=False)
     _first_allowed: bool = attrs.field(default=False, init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _is_first_awaited: bool = attrs.field(default=False, init=False)
     _skipped: dict[ProfileId, str] = attrs.field(factory=dict, init=False)
+    _next_due_at: dt.datetime | None = attrs.field(default=None, init=False)
+    _watch: Watch = attrs.field(factory=Watch, init=False)
+    _watched_at: float = attrs.field(default=float("-inf"), init=False)
 
     async def run(self, ctx: Context[DigestMessage]) -> None:
-        """Resolve what a crash left, then send what is due until asked to stop."""
-        self._ctx = ctx
-        await self._resolve()
-        ctx.started()
+        """Claim and send what is due until asked to stop; then let what is in hand go out."""
+        self._beat = ctx.beat
+        self._senders = tuple(self._sender(way, ctx) for way in self.deliveries)
+        failure: StoreUnavailable | None = None
+        with single_errors():
+            async with trio.open_nursery() as nursery:
+                for sender in self._senders:
+                    nursery.start_soon(sender.run)
+                ctx.started()
+                try:
+                    await self._listen(ctx, nursery)
+                except StoreUnavailable as error:
+                    failure = error
+                for sender in self._senders:
+                    sender.stop()
+        if failure is not None:
+            raise failure
+
+    def _sender(self, way: Delivery, ctx: Context[DigestMessage]) -> Sender:
+        return Sender(
+            way=way,
+            digests=self.digests,
+            by=self.by,
+            compose=self._compose,
+            on_finished=self._say_finished,
+            beat=ctx.beat,
+            busy=ctx.busy,
+            clock=self.clock,
+            emit=self.emit,
+        )
+
+    async def _listen(self, ctx: Context[DigestMessage], nursery: trio.Nursery) -> None:
+        await self._claim_due(ctx.stop_requested)
         while True:
             delivery = None
             with trio.move_on_after(self._until_next_s()):
                 delivery = await anext(ctx.inbox, None)
                 if delivery is None:
                     return
-            if delivery is None:
-                await self._send_due()
-                continue
-            match delivery.message:
+            before = self._sent
+            match delivery.message if delivery is not None else None:
                 case FirstCycleEnded():
                     self._first_allowed = True
-                    delivery.reply(await self._send_due())
-                case MatchesRecorded():
-                    await self._send_due()
+                case MatchesRecorded() if not self._is_first_awaited:
+                    continue
+            await self._claim_due(ctx.stop_requested)
+            if delivery is not None:
+                nursery.start_soon(self._answer, delivery, before)
+
+    async def _answer(self, delivery: Received[DigestMessage], before: int) -> None:
+        """Answer with the number of digests that went out, once all were tried."""
+        with trio.move_on_after(ANSWER_AFTER_S):
+            for sender in self._senders:
+                await sender.wait_idle()
+        delivery.reply(self._sent - before)
 
     def _until_next_s(self) -> float:
+        if self._next_due_at is None:
+            return LOOK_EVERY_S
+        return min(LOOK_EVERY_S, (self._next_due_at - self.clock.utcnow()).total_seconds())
+
+    async def _claim_due(self, stop_requested: trio.Event) -> None:
+        """Claim one digest for every profile whose period has come, and wake the senders."""
+        self._next_due_at, self._is_first_awaited = None, False
+        if not self._senders:
+            return
         utcnow = self.clock.utcnow()
-        due_at = next_period(self.rules, utcnow).due_at
-        return min(LOOK_EVERY_S, (due_at - utcnow).total_seconds())
-
-    async def _send_due(self) -> int:
-        """Send one digest to every profile whose period has come; return how many went out."""
-        sent = 0
-        if not self.deliveries:
-            return sent
+        await self._give_up(utcnow)
+        histories = await self.digests.histories(utcnow)
+        distinct: set[DigestRules] = set()
         for stored in await self.profiles.all():
-            if self.stopping.is_set() or self._ctx.stop_requested.is_set():
-                break
-            self._ctx.beat()
-            last = await self.digests.last(stored.id)
-            period = due_period(
-                self.rules,
-                last.period if last else None,
-                last.claimed_at if last else EPOCH,
-                self.clock.utcnow(),
-            )
+            self._beat()
+            if stop_requested.is_set() or self.stopping.is_set():
+                return
+            rules = stored.profile.digest.over(self.rules)
+            distinct.add(rules)
+            period = due_period(rules, histories.get(stored.id, DigestHistory()), utcnow)
             if period is None or (period == FIRST and not self._first_allowed):
-                continue
-            sent += await self._claim_and_send(stored, period, last.claimed_at if last else None)
-        return sent
+                await trio.lowlevel.checkpoint()
+            elif await self._claim(stored, rules, period):
+                for sender in self._senders:
+                    sender.nudge()
+        self._next_due_at = min(
+            (next_period(rules, utcnow).due_at for rules in distinct), default=None
+        )
 
-    async def _claim_and_send(
-        self, stored: StoredProfile, period: str, since: dt.datetime | None
-    ) -> int:
+    async def _give_up(self, utcnow: dt.datetime) -> None:
+        names = [way.name for way in self.deliveries]
+        expired, finished = await self.digests.expire(names, utcnow)
+        for one in expired:
+            self.emit(
+                "digest.failed",
+                digest=one.id,
+                profile=one.profile,
+                period=one.period,
+                delivery=one.way,
+                why=one.why,
+            )
+        for digest in finished:
+            self._say_finished(digest, None)
+
+    async def _claim(self, stored: StoredProfile, rules: DigestRules, period: str) -> bool:
+        """Claim a period, or find that there is nothing to send for it; say whether there is."""
+        ways = self._ways_for(stored, period)
+        if not ways:
+            self._say_skipped(stored.id, period, "no way out takes it")
+            return False
+        is_bundled = rules.when is When.INSTANT and period != FIRST
+        if is_bundled and self._skipped.get(stored.id) == period:
+            return False
         pending = await self.matches.pending(
             stored.id, within_s=self.pending_within_s, limit=PENDING_LIMIT
         )
         selection = select(stored.profile, pending, self.firsthand)
-        if not selection.items:
-            self._say_skipped(stored.id, period)
-            return 0
-        items = [(item.posting.id, dedup_key(item.posting)) for item in selection.items]
-        claimed = await self.digests.claim(stored.id, period, items)
-        if claimed is None or not claimed.items:
-            return 0
-        return int(await self._send(claimed, since, selection))
+        if not selection.items and not rules.sends_empty:
+            self._say_skipped(stored.id, period, "nothing new")
+            self._is_first_awaited |= period == FIRST
+            if period == FIRST or is_bundled:
+                return False
+            ways = []
+        if not selection.items and not self._first_allowed:
+            return False  # the polls that may bring something are under way
+        made_at = self.clock.utcnow()
+        return await self.digests.claim(
+            Claim(
+                profile=stored.id,
+                period=period,
+                items=[(item.posting.id, dedup_key(item.posting)) for item in selection.items],
+                ways=ways,
+                made_at=made_at,
+                give_up_at=give_up_at(rules, made_at),
+                left_out=selection.left_out,
+                sends_empty=rules.sends_empty,
+            )
+        )
 
-    def _say_skipped(self, profile: ProfileId, period: str) -> None:
-        """Say once that nothing was there; what matches later still goes out for the period."""
-        if self._skipped.get(profile) != period:
-            self._skipped[profile] = period
-            self.emit("digest.skipped", profile=profile, period=period, why="nothing new")
+    def _ways_for(self, stored: StoredProfile, period: str) -> list[str]:
+        """Return the ways out that this profile has now; a digest without a text stands for it."""
+        probe = OutgoingDigest(
+            profile=stored.profile.name,
+            period=period,
+            message_id="probe",
+            profile_id=stored.id,
+            made_at=self.clock.utcnow(),
+            to=stored.address,
+            digest=Digest(subject="", text="", html=""),
+        )
+        return [way.name for way in self.deliveries if way.takes(probe)]
 
-    async def _send(
-        self,
-        claimed: ClaimedDigest,
-        since: dt.datetime | None = None,
-        selection: Selection | None = None,
-    ) -> bool:
-        """Deliver a claimed digest on every way out; if none takes it, its postings go back."""
-        began = self.clock.monotonic()
-        outgoing = OutgoingDigest(
-            message_id=claimed.message_id,
-            profile=claimed.profile.profile.name,
-            period=claimed.period,
-            profile_id=claimed.profile.id,
-            made_at=(made_at := self.clock.utcnow()),
+    async def _compose(self, taken: TakenDigest) -> OutgoingDigest:
+        made_at = self.clock.utcnow()
+        return OutgoingDigest(
+            profile=taken.profile.profile.name,
+            period=taken.period,
+            message_id=taken.message_id,
+            profile_id=taken.profile.id,
+            made_at=made_at,
+            to=taken.profile.address,
             digest=compose(
-                claimed.profile.profile,
-                claimed.items,
-                now=made_at,
-                since=since,
-                down=await self._domains_down(),
-                left_out=selection.left_out if selection else LeftOut(),
+                taken.profile.profile,
+                taken.items,
+                made_at,
+                taken.since,
+                await self._what_is_watched(),
+                left_out=taken.left_out,
                 credits=self.credits,
                 expects_model=self.expects_model,
+                rules=self.rules,
             ),
         )
-        done: list[str] = []
-        for way in self.deliveries:
-            try:
-                with self._ctx.busy(2 * SEND_WITHIN_S), trio.fail_after(SEND_WITHIN_S):
-                    await way.send(outgoing)
-            except DeliveryError as error:
-                self._say_failed(claimed, way.name, str(error))
-            except trio.TooSlowError:
-                self._say_failed(claimed, way.name, "no end in time; it is not sent again")
-                done.append(way.name)
-            else:
-                done.append(way.name)
-        if not done:
-            await self.digests.mark_failed(claimed.id, "no delivery took it")
-            return False
-        await self.digests.mark_sent(claimed.id)
+
+    async def _what_is_watched(self) -> Watch:
+        if self.clock.monotonic() - self._watched_at > WATCH_S:
+            self._watch = await self.digests.watch()
+            self._watched_at = self.clock.monotonic()
+        return self._watch
+
+    def _say_skipped(self, profile: ProfileId, period: str, why: str) -> None:
+        """Say once that nothing goes out; of digests as things happen that is no news."""
+        if self._skipped.get(profile) != period:
+            self._skipped[profile] = period
+            if not period.endswith("Z"):
+                self.emit("digest.skipped", profile=profile, period=period, why=why)
+
+    def _say_finished(self, finished: Finished, items: int | None) -> None:
+        if not finished.took:
+            return
+        self._sent += 1
         self.emit(
             "digest.sent",
-            digest=claimed.id,
-            profile=claimed.profile.id,
-            period=claimed.period,
-            items=len(claimed.items),
-            delivery=done,
-            duration_s=self.clock.monotonic() - began,
+            digest=finished.id,
+            profile=finished.profile,
+            period=finished.period,
+            items=items,
+            delivery=list(finished.took),
+            duration_s=(self.clock.utcnow() - finished.claimed_at).total_seconds(),
         )
-        return True
-
-    def _say_failed(self, claimed: ClaimedDigest, way: str, why: str) -> None:
-        self.emit(
-            "digest.failed",
-            digest=claimed.id,
-            profile=claimed.profile.id,
-            period=claimed.period,
-            delivery=way,
-            why=why,
-        )
-
-    async def _domains_down(self) -> frozenset[Domain]:
-        """Return the domains whose postings come from the store at present."""
-        return frozenset(
-            domain for domain, saved in await self.gates.all() if saved.tier == Tier.BACKFILL.value
-        )
-
-    async def _resolve(self) -> None:
-        """Finish what a crash left claimed: send it if it surely did not go out, else mark it."""
-        for claimed in await self.digests.unfinished():
-            self._ctx.beat()
-            answers = [await way.was_sent(claimed.message_id) for way in self.deliveries]
-            surely_not_sent = False in answers and True not in answers
-            if surely_not_sent and claimed.items:
-                outcome = "sent" if await self._send(claimed) else "failed"
-            else:
-                await self.digests.mark_sent(claimed.id)
-                outcome = "found_sent" if True in answers else "assumed_sent"
-            self.emit(
-                "digest.resolved",
-                digest=claimed.id,
-                profile=claimed.profile.id,
-                period=claimed.period,
-                outcome=outcome,
-            )

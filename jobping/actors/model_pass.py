@@ -16,7 +16,7 @@ from jobping.clock import Clock
 from jobping.core.ids import ProfileId
 from jobping.core.profile import StoredProfile
 from jobping.core.prompt import Candidate
-from jobping.core.schedule import EPOCH, DigestRules, due_period, next_period
+from jobping.core.schedule import DigestHistory, DigestRules, due_in_s
 from jobping.core.shortlist import BATCH, is_time, shortlist
 from jobping.events import Emit
 from jobping.store.digests import Digests
@@ -62,37 +62,36 @@ class ModelPass:
         served = await self.rankings.last_served()
         never = dt.datetime.min.replace(tzinfo=dt.UTC)
         profiles = await self.profiles.all()
+        histories = await self.digests.histories(self.clock.utcnow())
         waiting = deque(sorted(profiles, key=lambda one: (served.get(one.id, never), one.id)))
         async with trio.open_nursery() as nursery:
             for _ in range(self.at_once):
-                nursery.start_soon(self._rank_next, waiting, served)
+                nursery.start_soon(self._rank_next, waiting, served, histories)
 
     async def _rank_next(
-        self, waiting: deque[StoredProfile], served: Mapping[ProfileId, dt.datetime]
+        self,
+        waiting: deque[StoredProfile],
+        served: Mapping[ProfileId, dt.datetime],
+        histories: Mapping[ProfileId, DigestHistory],
     ) -> None:
         """Rank for one profile after the other until none waits; what stops one stops all."""
         while waiting:
             stored = waiting.popleft()
-            due_in_s = await self._due_in_s(stored)
-            if not is_time(BATCH, due_in_s):
+            left_s = due_in_s(
+                stored.profile.digest.over(self.rules),
+                histories.get(stored.id, DigestHistory()),
+                self.clock.utcnow(),
+            )
+            if not is_time(BATCH, left_s):
                 continue
             pending = await self.matches.pending(
                 stored.id, within_s=self.pending_within_s, limit=PENDING_LIMIT
             )
             candidates = shortlist(stored.profile, pending)
-            if is_time(len(candidates), due_in_s) and not await self._rank(
+            if is_time(len(candidates), left_s) and not await self._rank(
                 stored, candidates, served.get(stored.id)
             ):
                 waiting.clear()
-
-    async def _due_in_s(self, stored: StoredProfile) -> float:
-        """Return the seconds until a profile's next digest, 0 where it is due."""
-        utcnow = self.clock.utcnow()
-        last = await self.digests.last(stored.id)
-        since = last.claimed_at if last else EPOCH
-        if due_period(self.rules, last.period if last else None, since, utcnow) is not None:
-            return 0.0
-        return (next_period(self.rules, utcnow).due_at - utcnow).total_seconds()
 
     async def _rank(
         self,

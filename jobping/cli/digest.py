@@ -38,24 +38,28 @@ def add(commands: Commands) -> None:
 
 def _preview(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    within_s = settings.matching.recent_days * _DAY_S
+    within_s = settings.matching.backfill_days * _DAY_S
 
     async def body(stores: "Stores") -> int:
         stored = await find(stores, arguments.profile)
         pending = await stores.matches.pending(stored.id, within_s=within_s, limit=_CANDIDATES)
         chosen = select(stored.profile, pending, FIRSTHAND)
-        if not chosen.items:
+        rules = stored.profile.digest.over(settings.digest)
+        if not chosen.items and not rules.sends_empty:
             print(f"nothing new for {stored.profile.name}; no digest would go out")
             return 0
+        now = Clock().utcnow()
+        history = (await stores.digests.histories(now)).get(stored.id)
         digest = compose(
             stored.profile,
             chosen.items,
-            now=Clock().utcnow(),
-            since=None,
-            down=frozenset(),
+            now,
+            history.since if history else None,
+            await stores.digests.watch(),
             left_out=chosen.left_out,
             credits={source.name: source.terms.credit for source in SOURCES},
             expects_model=settings.llm.is_on,
+            rules=settings.digest,
         )
         print(digest.html if arguments.html else f"{digest.subject}\n\n{digest.text}")
         return 0

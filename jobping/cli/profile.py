@@ -17,6 +17,7 @@ from jobping.cli.parser import (
 )
 from jobping.cli.session import with_stores
 from jobping.core.profile import Level, PayFloor, RemoteWish, StoredProfile
+from jobping.core.schedule import Weekday, When
 from jobping.errors import ConfigError
 from jobping.settings import parse_profile
 
@@ -99,6 +100,18 @@ def _add_wishes(parser: Parser) -> None:
     group.add_argument(
         "--pay-floor", metavar="PAY", help="such as '30000 EUR/year'; unknown pay is not excluded"
     )
+    times = parser.add_argument_group("when digests are sent; default: as [digest] says")
+    times.add_argument("--when", choices=[when.value for when in When])
+    times.add_argument("--at", action="append", metavar="HH:MM,...", help="local times of a day")
+    times.add_argument(
+        "--weekday", choices=[day.value for day in Weekday], help="with --when weekly"
+    )
+    times.add_argument("--zone", metavar="ZONE", help="where they hold, such as Europe/Zurich")
+    times.add_argument(
+        "--send-empty",
+        action=argparse.BooleanOptionalAction,
+        help="send also that nothing was found, not with --when instant",
+    )
     limits = parser.add_argument_group("limits of one digest")
     limits.add_argument("--max-items", type=positive, metavar="N", help="most postings")
     limits.add_argument(
@@ -109,11 +122,12 @@ def _add_wishes(parser: Parser) -> None:
 def fields_of(arguments: argparse.Namespace) -> dict[str, object]:
     """Return what was given, under the names that the configuration file uses."""
     fields: dict[str, object] = {"name": arguments.name}
-    for option, _help in _LISTS:
+    for option in (*(name for name, _help in _LISTS), "at"):
         key = option.replace("-", "_")
         if (given := getattr(arguments, key)) is not None:
             fields[key] = [word.strip() for text in given for word in text.split(",")]
-    for key in ("remote", "pay_floor", "max_items", "max_per_company", "email"):
+    single = ("remote", "pay_floor", "max_items", "max_per_company", "email")
+    for key in (*single, "when", "weekday", "zone", "send_empty"):
         if (value := getattr(arguments, key)) is not None:
             fields[key] = value
     return fields
@@ -197,9 +211,18 @@ def as_json(stored: StoredProfile) -> dict[str, object]:
         "languages": list(profile.languages),
         "max_items": profile.max_items,
         "max_per_company": profile.max_per_company,
+        "when": _value(profile.digest.when),
+        "at": [at.strftime("%H:%M") for at in profile.digest.at],
+        "weekday": _value(profile.digest.weekday),
+        "zone": None if profile.digest.zone is None else str(profile.digest.zone),
+        "send_empty": profile.digest.send_empty,
         "email": profile.email,
         "takes_mail": stored.address is not None,
     }
+
+
+def _value(choice: When | Weekday | None) -> str | None:
+    return None if choice is None else choice.value
 
 
 def _pay(floor: PayFloor | None) -> str | None:

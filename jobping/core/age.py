@@ -36,3 +36,8 @@ def day_ago(seen: dt.date, now: dt.datetime) -> str:
     """Return `today`, `yesterday` or `3 days ago`, by days of UTC."""
     days = (now.astimezone(dt.UTC).date() - seen).days
     return f"{days} days ago" if days > 1 else "yesterday" if days == 1 else "today"
+
+
+def minute(moment: dt.datetime) -> str:
+    """Return the UTC minute as `3 Nov 2026 08:05`."""
+    return f"{day(moment)} {moment.astimezone(dt.UTC):%H:%M}"

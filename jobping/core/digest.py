@@ -9,16 +9,16 @@ import attrs
 
 from jobping.core.digest_html import render_html
 from jobping.core.digest_text import render_text
-from jobping.core.digest_view import ItemView, LeftOut, view_digest
-from jobping.core.ids import Domain, SourceName
+from jobping.core.digest_view import ItemView, LeftOut, Watch, view_digest
+from jobping.core.ids import SourceName
 from jobping.core.match import MatchedPosting
 from jobping.core.posting import StoredPosting
 from jobping.core.profile import Profile
+from jobping.core.schedule import DigestRules, describe
 from jobping.core.words import tokens
 
 _NOTHING: Final = LeftOut()
 _NO_SOURCES: Final[Set[SourceName]] = frozenset()
-_NO_CREDITS: Final[Mapping[SourceName, str]] = {}
 
 
 @attrs.frozen(kw_only=True)
@@ -91,34 +91,36 @@ def compose(
     items: Sequence[MatchedPosting],
     now: dt.datetime,
     since: dt.datetime | None,
-    down: Set[Domain],
+    watch: Watch,
     *,
     left_out: LeftOut = _NOTHING,
-    credits: Mapping[SourceName, str] = _NO_CREDITS,
-    expects_model: bool = False,
+    credits: Mapping[SourceName, str],
+    expects_model: bool,
+    rules: DigestRules,
 ) -> Digest:
-    """Return the texts of a digest; without items one that says so, for the caller not to send.
+    """Return the texts of a digest; without items one that says so.
 
     Args:
         items: In the order in which they are shown.
         now: Aware UTC.
         since: When the previous digest was made, aware UTC; news from before it is marked as from
             earlier. None for a first digest: all of it is new to the reader. Stock is always
-            marked.
-        down: Domains that cannot be reached at present; their postings are marked.
+            marked, and so is what lies at a domain that is down.
         left_out: How many matches were left out.
         credits: The name that each source wants to see; its own name stands for a missing one.
         expects_model: A model ranks as a rule, so what is ranked locally is marked.
+        rules: Those of the defaults; the profile's own wishes go before them.
     """
     view = view_digest(
         profile,
         items,
         now,
         since,
-        down,
+        watch,
         left_out=left_out,
         credits=credits,
         expects_model=expects_model,
+        schedule=describe(profile.digest.over(rules)),
     )
     return Digest(
         subject=view.subject, text=render_text(view), html=render_html(view), items=view.items

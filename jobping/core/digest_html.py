@@ -39,6 +39,7 @@ def render_html(view: DigestView) -> str:
     items = "\n".join("\n".join(_item(item)) for item in view.items)
     listed = f"<ol>\n{items}\n</ol>" if items else ""
     profile = escape(view.profile)
+    watched = "\n".join(f"<p>{escape(sentence)}</p>" for sentence in view.watched)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -57,8 +58,10 @@ def render_html(view: DigestView) -> str:
 {notes}
 {listed}
 <footer class="dim">
-<p>Sent by JobPing for the profile <strong>{profile}</strong>. See what it asks for:
-<code>jobping profile show {profile}</code>. Change it: <code>jobping profile --help</code>.</p>
+{watched}
+<p>Sent by JobPing for the profile <strong>{profile}</strong>, {escape(view.schedule)}.
+All matches: <code>jobping matches {profile}</code>. See what it asks for:
+<code>jobping profile show {profile}</code>.</p>
 </footer>
 </main>
 </body>
@@ -84,7 +87,8 @@ def _item(item: ItemView) -> Iterator[str]:
 
 
 def _facts(item: ItemView) -> str:
-    return " · ".join(f"<bdi>{escape(fact)}</bdi>" for fact in (item.pay, item.age) if fact)
+    facts = (item.pay, item.age, item.seen)
+    return " · ".join(f"<bdi>{escape(fact)}</bdi>" for fact in facts if fact)
 
 
 def _linked(text: str, url: str | None) -> str:

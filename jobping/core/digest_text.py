@@ -18,7 +18,12 @@ def render_text(view: DigestView) -> str:
         lines += _wrap(note)
     for number, item in enumerate(view.items, start=1):
         lines += ["", *_item(number, item)]
-    lines += ["", "-" * WIDTH, *_footer(view.profile)]
+    lines += ["", "-" * WIDTH]
+    for sentence in view.watched:
+        lines += _wrap(sentence)
+    lines += _wrap(f"Sent by JobPing for the profile {view.profile}, {view.schedule}.")
+    lines += [f"All matches:           jobping matches {view.profile}"]
+    lines += [f"See what it asks for:  jobping profile show {view.profile}"]
     return "\n".join(lines) + "\n"
 
 
@@ -29,7 +34,7 @@ def _item(number: int, item: ItemView) -> Iterator[str]:
         break_on_hyphens=False,
     )  # fmt: skip
     yield from _wrap(f"{item.company} · {item.places}", _INDENT)
-    yield from _wrap(" · ".join(filter(None, (item.pay, item.age))), _INDENT)
+    yield from _wrap(" · ".join(filter(None, (item.pay, item.age, item.seen))), _INDENT)
     if item.earlier:
         yield from _wrap(f"[{item.earlier}]", _INDENT)
     if item.reason:
@@ -40,12 +45,6 @@ def _item(number: int, item: ItemView) -> Iterator[str]:
     for other in item.also:
         yield from _wrap(f"Also {other.source}, {other.host}:", _INDENT)
         yield _INDENT + other.url
-
-
-def _footer(profile: str) -> Iterator[str]:
-    yield f"Sent by JobPing for the profile {profile}."
-    yield f"See what it asks for:  jobping profile show {profile}"
-    yield "Change it:             jobping profile --help"
 
 
 def _wrap(text: str, indent: str = "") -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from jobping.core.age import ago, day, day_ago
+from jobping.core.age import ago, day, day_ago, minute
 from jobping.core.ids import Domain, PostingId, SourceName
 from jobping.core.match import LOCAL, MatchedPosting
 from jobping.core.places import says_remote
@@ -24,6 +24,7 @@ from jobping.core.printable import link, printable
 from jobping.core.profile import Profile
 
 _MOST_PLACES: Final = 3
+_MOST_FAILING: Final = 10
 _PLACE_LIMIT: Final = 60
 _NAME_LIMIT: Final = 100
 _NAMES_LIMIT: Final = 200
@@ -51,11 +52,44 @@ class LeftOut:
         beyond_limit: Over the most postings of a digest.
         beyond_company: Over the most postings of one company.
         repeats: The same job as one that is in it, from another source.
+        closed: Closed between the choice and the sending.
     """
 
     beyond_limit: int = 0
     beyond_company: int = 0
     repeats: int = 0
+    closed: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Failing:
+    """Boards of one domain that cannot be read at present.
+
+    Attributes:
+        since: The oldest of their last good polls, aware UTC; None: none was ever read.
+    """
+
+    domain: Domain
+    boards: int
+    since: dt.datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class Watch:
+    """What was watched for a digest.
+
+    Attributes:
+        unread: Boards whose first poll is still to come.
+        read: The oldest and the newest of the last polls of boards that can be read, aware UTC.
+        down: Domains whose postings come from the store at present.
+    """
+
+    boards: int = 0
+    domains: int = 0
+    unread: int = 0
+    read: tuple[dt.datetime, dt.datetime] | None = None
+    failing: tuple[Failing, ...] = ()
+    down: frozenset[Domain] = frozenset()
 
 
 @attrs.frozen(kw_only=True)
@@ -106,7 +140,9 @@ class DigestView:
         headline: What it is, without the day.
         day: The day it was made.
         notes: Sentences above the postings.
+        watched: Sentences below them: what was read for it, and what could not be.
         profile: The profile's name.
+        schedule: When it is sent, in words.
     """
 
     subject: str
@@ -114,7 +150,9 @@ class DigestView:
     day: str
     notes: tuple[str, ...]
     items: tuple[ItemView, ...]
+    watched: tuple[str, ...]
     profile: str
+    schedule: str
 
 
 def view_digest(
@@ -122,18 +160,18 @@ def view_digest(
     items: Iterable[MatchedPosting],
     now: dt.datetime,
     since: dt.datetime | None,
-    down: Set[Domain],
+    watch: Watch,
     *,
     left_out: LeftOut,
     credits: Mapping[SourceName, str],
-    expects_model: bool = False,
+    expects_model: bool,
+    schedule: str,
 ) -> DigestView:
     """Return what the digest says; parameters as those of `digest.compose`."""
-    items = tuple(items)
+    items, down = tuple(items), watch.down
     views = tuple(_item(item, now, since, down, credits) for item in items)
     local = sum(item.match.origin == LOCAL for item in items) if expects_model else 0
-    count = "1 job" if len(views) == 1 else f"{len(views)} jobs"
-    headline = f"{count if views else 'Nothing new'} for {profile.name}"
+    headline = f"{_count(len(views), 'job') if views else 'Nothing new'} for {profile.name}"
     subject = f"{headline}: {views[0].title}" if views else headline
     return DigestView(
         subject=printable(subject, _SUBJECT_LIMIT),
@@ -145,7 +183,9 @@ def view_digest(
             *_notes(profile, views, left_out),
         ),
         items=views,
+        watched=tuple(_watched(watch)),
         profile=profile.name,
+        schedule=printable(schedule, _NAME_LIMIT),
     )
 
 
@@ -179,10 +219,37 @@ def _notes(profile: Profile, views: tuple[ItemView, ...], left_out: LeftOut) -> 
         (left_out.beyond_limit, f"over the limit of {profile.max_items}"),
         (left_out.beyond_company, "more of companies shown already"),
         (left_out.repeats, "the same as a job shown"),
+        (left_out.closed, "closed by now"),
     ]
     said = [f"{count} {why}" for count, why in parts if count]
     if said:
         yield f"Left out: {', '.join(said)}."
+
+
+def _watched(watch: Watch) -> Iterable[str]:
+    """Say what was read and when, and what cannot be read since when."""
+    read = ""
+    if watch.read is not None:
+        oldest, newest = (minute(moment) for moment in watch.read)
+        until = newest.removeprefix(day(watch.read[0])).strip()
+        read = f", last read {newest}" if oldest == newest else f", last read {oldest} to {until}"
+    boards, sites = _count(watch.boards, "board"), _count(watch.domains, "site")
+    yield f"Watched: {boards} at {sites}{read}{' UTC' if read else ''}."
+    if watch.unread:
+        yield f"Not read yet: {_count(watch.unread, 'board')}."
+    said = [
+        f"{printable(one.domain, _NAME_LIMIT)} ({_count(one.boards, 'board')}) "
+        + (f"since {minute(one.since)} UTC" if one.since else "never read")
+        for one in watch.failing[:_MOST_FAILING]
+    ]
+    if said:
+        more = sum(one.boards for one in watch.failing[_MOST_FAILING:])
+        rest = f"; and {_count(more, 'board')} more" if more else ""
+        yield f"Cannot be read now: {'; '.join(said)}{rest}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _item(

@@ -10,6 +10,7 @@ from jobping.core.board import Origin
 from jobping.core.ids import ProfileId, SubscriberId
 from jobping.core.mail_address import check_mail_address
 from jobping.core.posting import Interval
+from jobping.core.schedule import DigestWish
 
 LONGEST_NAME = 40
 NAME_PATTERN = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{LONGEST_NAME - 1}}}")
@@ -63,7 +64,8 @@ class Profile:
         languages: ISO 639-1 codes of texts the person reads.
         max_items: Most postings in one digest.
         max_per_company: Most postings of one company in one digest.
-        email: The person's mail address; no wish, and no part of the version.
+        digest: When digests are sent; no wish, and no part of the version.
+        email: The person's mail address; likewise.
 
     Raises:
         ValueError: The name does not fit its pattern, a limit is below 1, or `email` is not
@@ -82,6 +84,7 @@ class Profile:
     languages: tuple[str, ...] = ()
     max_items: int = attrs.field(default=10)
     max_per_company: int = attrs.field(default=3)
+    digest: DigestWish = attrs.field(factory=DigestWish)
     email: str | None = attrs.field(default=None, repr=False)
 
     @name.validator

@@ -5,7 +5,6 @@ import enum
 import itertools
 import math
 import random
-import re
 from typing import Final
 
 import attrs
@@ -22,9 +21,6 @@ MOST_DETAILS: Final = 100
 FIRST_DETAILS_S: Final = 60.0
 DETAILS_SHARE: Final = 0.5
 """Of a site's pace, what is asked for one by one beside lists: design/sources.md section 14."""
-
-_DAILY = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}")
-_EVERY = re.compile(r"every-(\d+)")
 
 
 class PollEnd(enum.Enum):
@@ -113,29 +109,75 @@ def due_at(rules: PollRules, next_due_at: dt.datetime | None, utcnow: dt.datetim
     return rules.hours.next_at(at) if rules.hours else at
 
 
+class When(enum.Enum):
+    """How often a profile wants its digest."""
+
+    INSTANT = "instant"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+class Weekday(enum.Enum):
+    """The days of a week, from Monday as in `date.weekday`."""
+
+    MONDAY = "monday"
+    TUESDAY = "tuesday"
+    WEDNESDAY = "wednesday"
+    THURSDAY = "thursday"
+    FRIDAY = "friday"
+    SATURDAY = "saturday"
+    SUNDAY = "sunday"
+
+
+_WEEK: Final = tuple(Weekday)
+
+
 @attrs.frozen(kw_only=True)
 class DigestRules:
     """When digests are due.
 
     Attributes:
-        at: Local times of each day, one period each.
-        zone: Where those times hold.
-        every_s: Instead of `at`: a period each so many seconds since 1970 UTC.
+        at: Local times of a day, one period each; for daily and weekly.
+        weekday: For weekly.
+        zone: Where day and times hold.
+        send_empty: A daily or weekly digest goes out also when nothing was found.
+        every_s: For instant: what was found is bundled for so many seconds.
+        most_a_day: For instant: most digests in any 24 hours; what comes beyond waits.
 
     Raises:
-        ValueError: Neither `at` nor `every_s` names a moment.
+        ValueError: `at` is empty.
     """
 
-    at: tuple[dt.time, ...] = (dt.time(8, 0),)
-    zone: dt.tzinfo = dt.UTC
-    every_s: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
+    when: When = When.DAILY
+    at: tuple[dt.time, ...] = attrs.field(
+        default=(dt.time(8, 0),), validator=attrs.validators.min_len(1)
     )
+    weekday: Weekday = Weekday.MONDAY
+    zone: dt.tzinfo = dt.UTC
+    send_empty: bool = False
+    every_s: float = attrs.field(default=900.0, validator=attrs.validators.gt(0))
+    most_a_day: int = attrs.field(default=12, validator=attrs.validators.ge(1))
 
-    def __attrs_post_init__(self) -> None:
-        """Check that a period exists."""
-        if not self.at and self.every_s is None:
-            raise ValueError("digest: at least one time in `at`, or `every_s`")
+    @property
+    def sends_empty(self) -> bool:
+        """Whether a period in which nothing was found has a digest."""
+        return self.send_empty and self.when is not When.INSTANT
+
+
+@attrs.frozen(kw_only=True)
+class DigestWish:
+    """What a profile says of its own digests; None or no time: as the rules for all have it."""
+
+    when: When | None = None
+    at: tuple[dt.time, ...] = ()
+    weekday: Weekday | None = None
+    zone: dt.tzinfo | None = None
+    send_empty: bool | None = None
+
+    def over(self, rules: DigestRules) -> DigestRules:
+        """Return the rules for this profile."""
+        own = attrs.asdict(self, recurse=False, filter=lambda _, value: value not in (None, ()))
+        return attrs.evolve(rules, **own)
 
 
 @attrs.frozen
@@ -146,66 +188,142 @@ class Period:
     due_at: dt.datetime
 
 
-def due_period(
-    rules: DigestRules, last: str | None, since: dt.datetime, utcnow: dt.datetime
-) -> str | None:
+@attrs.frozen(kw_only=True)
+class DigestHistory:
+    """What a profile got so far.
+
+    Attributes:
+        period: That of its last digest; None before the first.
+        since: When that one was made, aware UTC.
+        within_day: How many it got in the last 24 hours.
+    """
+
+    period: str | None = None
+    since: dt.datetime = EPOCH
+    within_day: int = 0
+
+
+def due_period(rules: DigestRules, history: DigestHistory, utcnow: dt.datetime) -> str | None:
     """Return the period whose digest is due for a profile, or None.
 
-    Only the latest period counts: those missed while the daemon was down are not made up for.
+    Only the latest period counts, and none that was due before the last digest was made: those
+    missed while the daemon was down are not made up for.
 
     Args:
-        last: The period of the profile's last digest, None before the first.
-        since: Aware UTC; no period that was due before counts (when the profile was made, or its
-            last digest claimed).
         utcnow: Aware UTC.
     """
-    if last is None:
+    if history.period is None:
         return FIRST
+    if rules.when is When.INSTANT and history.within_day >= rules.most_a_day:
+        return None
     latest = latest_period(rules, utcnow)
-    if latest.due_at <= since or not _is_later(latest.id, last):
+    if latest.due_at <= history.since or not _is_later(latest.id, history.period):
         return None
     return latest.id
 
 
+def due_in_s(rules: DigestRules, history: DigestHistory, utcnow: dt.datetime) -> float:
+    """Return the seconds until a profile's next digest, 0 where it is due."""
+    if due_period(rules, history, utcnow) is not None:
+        return 0.0
+    return (next_period(rules, utcnow).due_at - utcnow).total_seconds()
+
+
 def _is_later(id: str, last: str) -> bool:
-    if _DAILY.fullmatch(id) and _DAILY.fullmatch(last):
-        return id > last
-    ours, theirs = _EVERY.fullmatch(id), _EVERY.fullmatch(last)
-    if ours and theirs:
-        return int(ours[1]) > int(theirs[1])
-    return True  # the first digest, or the rules changed their kind: `since` alone decides
+    """Compare periods of one kind; between kinds, and after the first digest, `since` decides."""
+    return id > last if len(id) == len(last) else True
 
 
 def latest_period(rules: DigestRules, utcnow: dt.datetime) -> Period:
     """Return the period that became due last, at or before the moment."""
-    if rules.every_s is not None:
-        return _every(rules.every_s, math.floor((utcnow - EPOCH).total_seconds() / rules.every_s))
-    return max((p for p in _daily_around(rules, utcnow) if p.due_at <= utcnow), key=_due_at)
+    if rules.when is When.INSTANT:
+        return _bundle(rules.every_s, utcnow, 0)
+    return max((p for p in _around(rules, utcnow) if p.due_at <= utcnow), key=_order)
 
 
 def next_period(rules: DigestRules, utcnow: dt.datetime) -> Period:
     """Return the period that becomes due next, after the moment."""
-    if rules.every_s is not None:
-        latest = math.floor((utcnow - EPOCH).total_seconds() / rules.every_s)
-        return _every(rules.every_s, latest + 1)
-    return min((p for p in _daily_around(rules, utcnow) if p.due_at > utcnow), key=_due_at)
+    if rules.when is When.INSTANT:
+        return _bundle(rules.every_s, utcnow, 1)
+    return min((p for p in _around(rules, utcnow) if p.due_at > utcnow), key=_order)
 
 
-def _every(every_s: float, number: int) -> Period:
-    return Period(f"every-{number}", EPOCH + dt.timedelta(seconds=number * every_s))
+def _bundle(every_s: float, utcnow: dt.datetime, ahead: int) -> Period:
+    """Return the period of so many seconds that a moment lies in, or a later one; named in UTC."""
+    number = math.floor((utcnow - EPOCH).total_seconds() / every_s) + ahead
+    due_at = EPOCH + dt.timedelta(seconds=number * every_s)
+    return Period(due_at.strftime("%Y-%m-%dT%H:%M:%SZ"), due_at)
 
 
-def _daily_around(rules: DigestRules, utcnow: dt.datetime) -> list[Period]:
+def _around(rules: DigestRules, utcnow: dt.datetime) -> list[Period]:
+    """Return the periods near a moment: at least one before and one after it."""
     today = utcnow.astimezone(rules.zone).date()
-    days = [today + dt.timedelta(days=offset) for offset in (-1, 0, 1)]
-    return [_daily(day, at, rules.zone) for day, at in itertools.product(days, rules.at)]
+    reach = 8 if rules.when is When.WEEKLY else 1
+    days = [today + dt.timedelta(days=offset) for offset in range(-reach, reach + 1)]
+    if rules.when is When.WEEKLY:
+        days = [day for day in days if _WEEK[day.weekday()] is rules.weekday]
+    return [_at(day, at, rules.zone) for day, at in itertools.product(days, rules.at)]
 
 
-def _daily(day: dt.date, at: dt.time, zone: dt.tzinfo) -> Period:
-    """Name a period by its local time; a time that the day skips is due just after the change."""
+def _at(day: dt.date, at: dt.time, zone: dt.tzinfo) -> Period:
+    """Name a period by its local time: where that comes twice, it is due at the first.
+
+    Where the clocks skip it, it is due when they change.
+    """
     local = dt.datetime.combine(day, at, tzinfo=zone)
-    return Period(local.strftime("%Y-%m-%dT%H:%M"), local.astimezone(dt.UTC))
+    due_at = local.astimezone(dt.UTC)
+    if due_at.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
+        due_at = _change(local.replace(fold=1).astimezone(dt.UTC), due_at, zone)
+    return Period(local.strftime("%Y-%m-%dT%H:%M"), due_at)
 
 
-def _due_at(period: Period) -> dt.datetime:
-    return period.due_at
+def _change(before: dt.datetime, after: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
+    """Return the first moment, to the second, with the offset that holds after it."""
+    offset = after.astimezone(zone).utcoffset()
+    while after - before > dt.timedelta(seconds=1):
+        middle = before + dt.timedelta(seconds=(after - before) // dt.timedelta(seconds=2))
+        if middle.astimezone(zone).utcoffset() == offset:
+            after = middle
+        else:
+            before = middle
+    return after
+
+
+def _order(period: Period) -> tuple[dt.datetime, str]:
+    return period.due_at, period.id
+
+
+def describe(rules: DigestRules) -> str:
+    """Return the rules in words, such as `weekly on Monday at 08:00 (Europe/Zurich)`."""
+    if rules.when is When.INSTANT:
+        most = rules.most_a_day
+        return f"bundled over {rules.every_s / 60:g} minutes, at most {most} in 24 hours"
+    times = " and ".join(at.strftime("%H:%M") for at in sorted(rules.at))
+    day = f"weekly on {rules.weekday.value.title()}" if rules.when is When.WEEKLY else "daily"
+    return f"{day} at {times} ({rules.zone})"
+
+
+RETRY_S: Final = 60.0
+LONGEST_RETRY_S: Final = 3_600.0
+GIVE_UP: Final = dt.timedelta(days=1)
+
+
+def next_attempt(attempts: int, utcnow: dt.datetime) -> dt.datetime:
+    """Return when a digest that did not go out is tried again: a minute later, doubling to an hour.
+
+    Args:
+        attempts: So far, 1 or more.
+        utcnow: When the last one ended, aware UTC.
+    """
+    wait_s = RETRY_S * 2 ** max(0, min(attempts - 1, MAX_DOUBLINGS))
+    return utcnow + dt.timedelta(seconds=min(wait_s, LONGEST_RETRY_S))
+
+
+def give_up_at(rules: DigestRules, utcnow: dt.datetime) -> dt.datetime:
+    """Return until when a digest is tried: the next one is due, or a day has passed.
+
+    Args:
+        utcnow: When the digest was made, aware UTC.
+    """
+    day = utcnow + GIVE_UP
+    return day if rules.when is When.INSTANT else min(day, next_period(rules, utcnow).due_at)

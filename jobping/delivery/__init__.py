@@ -1,8 +1,4 @@
-"""Digests out: `Delivery` is the protocol, `FilesDelivery` and `ConsoleDelivery` are the ways.
-
-The digest actor sends through the files first and the console last: what a crash leaves unfinished
-is found by the files, so that nothing is shown twice.
-"""
+"""Digests out: `Delivery` is the protocol, `FilesDelivery` and `ConsoleDelivery` are the ways."""
 
 from jobping.delivery.console import ConsoleDelivery
 from jobping.delivery.files import FilesDelivery

@@ -1,6 +1,8 @@
 """The sections of the file, each from its table to its record."""
 
+import datetime as dt
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -11,7 +13,7 @@ from jobping.core.ladder import LadderRules
 from jobping.core.profile import NAME_PATTERN, Level, Profile, RemoteWish
 from jobping.core.retention import Retention
 from jobping.core.robots import Use
-from jobping.core.schedule import DigestRules
+from jobping.core.schedule import DigestRules, DigestWish, Weekday, When
 from jobping.core.supply import SupplyRules
 from jobping.errors import ConfigError
 from jobping.events import LEVELS
@@ -28,6 +30,8 @@ from jobping.settings._records import (
 from jobping.settings._tables import Notes, Table, unknown
 from jobping.sources import SOURCES
 from jobping.sources.source import Source
+
+Times = TypeVar("Times", DigestRules, DigestWish)
 
 
 def read_store(root: Table, folder: Path) -> StoreSettings:
@@ -179,6 +183,7 @@ def read_profile(table: Table) -> Profile | None:
         languages=table.take("languages", values.many(values.language, "languages"), ()),
         max_items=table.take("max_items", most, own.max_items),
         max_per_company=table.take("max_per_company", most, own.max_per_company),
+        digest=_read_times(table, own.digest),
         email=table.take("email", values.mail_address, None),
     )
     return profile if name else None
@@ -236,12 +241,27 @@ def read_supply(root: Table) -> SupplyRules:
 
 def read_digest(root: Table) -> DigestRules:
     """Read `[digest]`."""
-    own = DigestRules()
     with root.table("digest") as table:
-        at = table.take("at", values.many(values.time_of_day, "times"), own.at)
-        if not at:
-            table.notes.complain("[digest] at = []", 'must hold at least one time such as "08:00"')
-        return DigestRules(at=at or own.at, zone=table.take("zone", values.zone, own.zone))
+        return _read_times(table, DigestRules())
+
+
+def _read_times(table: Table, own: Times) -> Times:
+    """Read when digests are sent; the same keys for all profiles and for one."""
+    return attrs.evolve(
+        own,
+        when=table.take("when", values.one_of(When), own.when),
+        at=table.take("at", _times, own.at),
+        weekday=table.take("weekday", values.one_of(Weekday), own.weekday),
+        zone=table.take("zone", values.zone, own.zone),
+        send_empty=table.take("send_empty", values.truth, own.send_empty),
+    )
+
+
+def _times(value: object) -> tuple[dt.time, ...]:
+    times = values.many(values.time_of_day, "times")(value)
+    if not times:
+        raise ValueError('at least one time such as "08:00"')
+    return times
 
 
 def read_delivery(root: Table, folder: Path, state_dir: Path) -> DeliverySettings:

@@ -9,7 +9,7 @@ from jobping.core.profile import EXAMPLE, Profile, StoredProfile
 from jobping.errors import StoreConflict
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
-from jobping.store.rows import clean, profile_of, wishes_of
+from jobping.store.rows import clean, profile_of, schedule_of, wishes_of
 
 # One writer of the list at a time, so that two cannot both judge the example profile.
 _LOCK = "LOCK TABLE profile IN SHARE ROW EXCLUSIVE MODE"
@@ -27,12 +27,13 @@ ON CONFLICT (lower(address)) DO UPDATE SET
 
 # Enters profiles of one origin; only other wishes make another version.
 _ENTER = """
-INSERT INTO profile AS p (name, wishes, origin, subscriber_id)
-SELECT e.name, e.wishes, $3, s.id
-FROM unnest($1::text[], $2::jsonb[], $4::text[]) AS e (name, wishes, email)
+INSERT INTO profile AS p (name, wishes, origin, subscriber_id, schedule)
+SELECT e.name, e.wishes, $3, s.id, e.schedule
+FROM unnest($1::text[], $2::jsonb[], $4::text[], $5::jsonb[]) AS e (name, wishes, email, schedule)
 LEFT JOIN subscriber s ON lower(s.address) = lower(e.email)
 ON CONFLICT (name) DO UPDATE SET
     origin = excluded.origin, wishes = excluded.wishes, subscriber_id = excluded.subscriber_id,
+    schedule = excluded.schedule,
     version = p.version + (p.wishes IS DISTINCT FROM excluded.wishes)::integer
 """
 
@@ -77,7 +78,8 @@ async def _enter(
     emails = [profile.email for profile in profiles]
     await connection.execute(_SUBSCRIBE, emails, is_confirmed)
     wishes = [wishes_of(profile) for profile in profiles]
-    await connection.execute(_ENTER, names, wishes, origin.value, emails)
+    schedules = [schedule_of(profile) for profile in profiles]
+    await connection.execute(_ENTER, names, wishes, origin.value, emails, schedules)
 
 
 async def place_example(connection: Connection) -> None:

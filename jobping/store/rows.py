@@ -4,7 +4,9 @@ Text from outside is cleaned here, because PostgreSQL stores neither NUL nor lon
 Nothing here asks the database.
 """
 
+import datetime as dt
 import hashlib
+import zoneinfo
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -34,6 +36,7 @@ from jobping.core.posting import (
     StoredPosting,
 )
 from jobping.core.profile import Profile, StoredProfile
+from jobping.core.schedule import DigestWish
 
 MAX_KEY_BYTES = 1000  # an index entry holds 2,704 bytes (PostgreSQL, "B-Tree Indexes")
 MAX_DIGITS, MAX_SCALE = 131_072, 16_383  # of numeric (PostgreSQL, "Arbitrary Precision Numbers")
@@ -205,7 +208,9 @@ def matched_of(row: asyncpg.Record) -> MatchedPosting:
         origin=row["match_origin"],
         reason=row["match_reason"],
     )
-    return MatchedPosting(match=match, posting=posting_of(row), sent_at=row["sent_at"])
+    return MatchedPosting(
+        match=match, posting=posting_of(row), sent_at=row["sent_at"], last_seen=row["last_seen"]
+    )
 
 
 def profile_of(row: asyncpg.Record) -> StoredProfile:
@@ -216,14 +221,14 @@ def profile_of(row: asyncpg.Record) -> StoredProfile:
         id=ProfileId(row["id"]),
         version=row["version"],
         origin=Origin(row["origin"]),
-        profile=attrs.evolve(wishes, email=row["email"]),
+        profile=attrs.evolve(wishes, email=row["email"], digest=_schedule_of(row["schedule"])),
         subscriber=None if subscriber is None else SubscriberId(subscriber),
         address=row["address"],
     )
 
 
 def wishes_of(profile: Profile) -> str:
-    """Return a profile as JSON text for the column `wishes`; its mail address stands elsewhere."""
+    """Return a profile as JSON text for the column `wishes`; other columns hold the rest of it."""
     cleaned = attrs.evolve(
         profile,
         words=tuple(map(clean, profile.words)),
@@ -233,6 +238,23 @@ def wishes_of(profile: Profile) -> str:
         places=tuple(map(clean, profile.places)),
         languages=tuple(map(clean, profile.languages)),
     )
-    wishes = msgspec.to_builtins(cleaned)
-    del wishes["email"]
+    wishes = msgspec.to_builtins(cleaned, enc_hook=str)
+    del wishes["email"], wishes["digest"]
     return msgspec.json.encode(wishes).decode()
+
+
+def schedule_of(profile: Profile) -> str:
+    """Return when a profile wants digests as JSON text for the column `schedule`."""
+    return msgspec.json.encode(profile.digest, enc_hook=str).decode()
+
+
+def _schedule_of(text: str) -> DigestWish:
+    return msgspec.json.decode(text, type=DigestWish, dec_hook=_zone_of)
+
+
+def _zone_of(_type: type, name: object) -> dt.tzinfo:
+    """Read a time zone by its name; UTC where this machine has lost it."""
+    try:
+        return dt.UTC if name == "UTC" else zoneinfo.ZoneInfo(str(name))
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return dt.UTC

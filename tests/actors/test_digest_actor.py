@@ -1,29 +1,29 @@
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
 from jobping.actors.digest import DigestActor
 from jobping.actors.messages import DigestMessage, FirstCycleEnded, MatchesRecorded
-from jobping.core.digest import dedup_key
 from jobping.core.posting import StoredPosting
-from jobping.core.profile import StoredProfile
-from jobping.core.schedule import FIRST, DigestRules
+from jobping.core.profile import Profile, StoredProfile
+from jobping.core.schedule import DigestRules, DigestWish, When
 from jobping.delivery import ConsoleDelivery, Delivery, FilesDelivery, OutgoingDigest
-from jobping.errors import DeliveryDeferred, StoreUnavailable
-from jobping.store.digests import ClaimedDigest
+from jobping.errors import AddressRefused, DeliveryDeferred, DeliveryRejected
 from supervisors import ChildExited, ChildSpec, Context, ExitPolicy, Mailbox, MailboxSpec, Overflow
 from supervisors.testing import EventLog
-from tests.actors.rig import DAY_S, Rig, StayDown, eventually, open_tree
+from tests.actors.rig import DAY_S, Rig, eventually, open_tree
 from tests.doubles.leases import hold
 from tests.store.store_samples import add_news, add_profile, draft, match_of, put, record, sql
 
-EVERY_S = 1_000_000.0
+BUNDLED = DigestRules(when=When.INSTANT, every_s=1_000_000.0, most_a_day=1000)
 """One period after the other, so long that none ends by itself during a test."""
+ADDRESS = "ana@example.org"
 
 
 @attrs.define(kw_only=True)
@@ -34,10 +34,10 @@ class Digesting:
     log: EventLog
 
     async def end_first_cycle(self) -> int:
-        return await self.box.ref.ask(FirstCycleEnded(), within=10)
+        return await self.box.ref.ask(FirstCycleEnded(), within=60)
 
     async def nudge(self) -> None:
-        """Nudge it, and wait until it has done what follows."""
+        """Nudge it, and wait until it has claimed what follows."""
         before = self.box.statistics().processed
         self.box.ref.tell(MatchesRecorded())
         await eventually(lambda: self.box.statistics().processed > before)
@@ -45,7 +45,10 @@ class Digesting:
 
 @asynccontextmanager
 async def digesting(
-    rig: Rig, *deliveries: Delivery, policy: ExitPolicy | None = None
+    rig: Rig,
+    *deliveries: Delivery,
+    policy: ExitPolicy | None = None,
+    rules: DigestRules = BUNDLED,
 ) -> AsyncIterator[Digesting]:
     box: Mailbox[DigestMessage] = Mailbox(
         MailboxSpec(capacity=16, overflow=Overflow.COALESCE, key=type)
@@ -54,12 +57,12 @@ async def digesting(
 
     async def run(ctx: Context[DigestMessage]) -> None:
         await DigestActor(
-            rules=DigestRules(every_s=EVERY_S),
+            rules=rules,
             profiles=stores.profiles,
             matches=stores.matches,
             digests=stores.digests,
-            gates=stores.gates,
             deliveries=deliveries,
+            by="here",
             credits={},
             firsthand=frozenset(),
             clock=rig.clock,
@@ -74,34 +77,51 @@ async def digesting(
 
 @attrs.define
 class Told:
-    """A way out that does what it is told, and counts; nobody can ask it later what was sent."""
+    """A way out that does what it is told, and counts; nobody can ask it later what was sent.
+
+    Attributes:
+        act: Called at the end of each sending.
+        takes_s: How long a sending takes.
+        gap_s: From the beginning of one to that of the next.
+    """
 
     act: Callable[[], None] = lambda: None
-    hangs: bool = False
-    name: str = "told"
+    takes_s: float = 0.0
+    gap_s: float = 0.0
+    is_mail: bool = False
     resends: bool = False
+    name: str = "told"
+    begun: list[OutgoingDigest] = attrs.field(factory=list)
     sent: list[str] = attrs.field(factory=list)
+    _next_at: float = attrs.field(default=float("-inf"), init=False)
 
     def takes(self, digest: OutgoingDigest) -> bool:
-        return True
+        return digest.to is not None or not self.is_mail
 
     async def wait_turn(self) -> None:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep_until(max(self._next_at, trio.current_time()))
 
     async def send(self, digest: OutgoingDigest) -> None:
-        self.sent.append(digest.message_id)
-        await trio.lowlevel.checkpoint()
-        if self.hangs:
-            await trio.sleep_forever()
+        self._next_at = trio.current_time() + self.gap_s
+        self.begun.append(digest)
+        await trio.sleep(self.takes_s)
         self.act()
+        self.sent.append(digest.message_id)
 
     async def was_sent(self, message_id: str) -> bool | None:
         await trio.lowlevel.checkpoint()
         return None
 
 
-def refuse() -> None:
-    raise DeliveryDeferred("told: not now")
+def raising(*errors: Exception) -> Callable[[], None]:
+    """Fail once with each of these, then never again."""
+    left = list(errors)
+
+    def act() -> None:
+        if left:
+            raise left.pop(0)
+
+    return act
 
 
 def texts(directory: Path) -> list[str]:
@@ -109,12 +129,12 @@ def texts(directory: Path) -> list[str]:
 
 
 async def add_matches(
-    rig: Rig, *ids: str, name: str = "ana"
+    rig: Rig, *ids: str, profile: Profile | None = None
 ) -> tuple[StoredProfile, tuple[StoredPosting, ...]]:
-    profile = await add_profile(rig.faulty, name)
+    stored = await rig.stores.profiles.add(profile or Profile(name="ana"), is_confirmed=True)
     postings = await add_news(rig.faulty, *map(draft, ids))
-    await record(rig.faulty, *(match_of(profile, posting) for posting in postings))
-    return profile, postings
+    await record(rig.faulty, *(match_of(stored, posting) for posting in postings))
+    return stored, postings
 
 
 async def add_match(rig: Rig, profile: StoredProfile, id: str) -> None:
@@ -126,17 +146,39 @@ async def add_match(rig: Rig, profile: StoredProfile, id: str) -> None:
             await record(rig.faulty, match_of(profile, posting))
 
 
-async def claim(
-    rig: Rig, profile: StoredProfile, postings: Sequence[StoredPosting]
-) -> ClaimedDigest:
-    items = [(posting.id, dedup_key(posting)) for posting in postings]
-    claimed = await rig.stores.digests.claim(profile.id, FIRST, items)
-    assert claimed is not None
-    return claimed
-
-
 async def states(rig: Rig) -> list[tuple[object, ...]]:
     return await sql(rig.faulty, "SELECT period, state FROM digest ORDER BY id")
+
+
+async def owed(rig: Rig) -> list[tuple[object, ...]]:
+    return await sql(
+        rig.faulty, "SELECT way, state, attempts FROM digest_way ORDER BY digest_id, way"
+    )
+
+
+def went(rig: Rig) -> int:
+    return len(rig.said("digest.sent"))
+
+
+async def leave_taken(rig: Rig, way: Delivery, *, take: int = 1) -> None:
+    """Leave a first digest claimed, and taken so many times, as a kill does."""
+    actor = DigestActor(
+        rules=BUNDLED,
+        profiles=rig.stores.profiles,
+        matches=rig.stores.matches,
+        digests=rig.stores.digests,
+        deliveries=[way],
+        by="here",
+        credits={},
+        clock=rig.clock,
+        emit=rig.events,
+        pending_within_s=30 * DAY_S,
+    )
+    [stored] = await rig.stores.profiles.all()
+    assert await actor._claim(stored, BUNDLED, "first")
+    for _ in range(take):
+        utcnow = rig.clock.utcnow()
+        assert await rig.stores.digests.take(way.name, by="here", utcnow=utcnow) is not None
 
 
 # --- when
@@ -151,6 +193,7 @@ async def test_first_digest_waits_for_the_end_of_the_first_cycle(rig: Rig, tmp_p
         assert await actor.end_first_cycle() == 0
     [text] = texts(tmp_path)
     assert ("Analyst 1" in text, "Analyst 2" in text) == (True, True)
+    assert "Watched: 1 board at 1 site." in text
     assert await states(rig) == [("first", "sent")]
     [sent] = rig.said("digest.sent")
     assert (sent["items"], sent["delivery"], sent["period"]) == (2, ["files"], "first")
@@ -170,7 +213,7 @@ async def test_empty_first_digest_goes_out_as_soon_as_matches_come(
         ]
         await add_match(rig, profile, "1")
         await actor.nudge()
-        await actor.end_first_cycle()
+        await eventually(lambda: went(rig) == 1)
     assert len(texts(tmp_path)) == 1
     assert await states(rig) == [("first", "sent")]
 
@@ -178,45 +221,87 @@ async def test_empty_first_digest_goes_out_as_soon_as_matches_come(
 async def test_each_period_brings_what_is_new_since_and_nothing_twice(
     rig: Rig, tmp_path: Path, clock: MockClock
 ) -> None:
+    """A period in which nothing came is over: what comes later waits for the next one."""
     profile, _ = await add_matches(rig, "1")
-    async with digesting(rig, FilesDelivery(directory=tmp_path)) as actor:
+    async with digesting(rig, FilesDelivery(directory=tmp_path), rules=DigestRules()) as actor:
         assert await actor.end_first_cycle() == 1
         await add_match(rig, profile, "2")
         await actor.nudge()
-        assert len(rig.said("digest.sent")) == 1
-        clock.jump(EVERY_S)
-        await eventually(lambda: len(rig.said("digest.sent")) == 2)
-        clock.jump(EVERY_S)
+        assert went(rig) == 1
+        clock.jump(DAY_S)
+        await eventually(lambda: went(rig) == 2)
+        clock.jump(DAY_S)
         await eventually(lambda: bool(rig.said("digest.skipped")))
-    bodies = sorted(texts(tmp_path), key=lambda text: "Analyst 2" in text)
-    assert ["Analyst 1" in body for body in bodies] == [True, False]
-    assert ["Analyst 2" in body for body in bodies] == [False, True]
+        await add_match(rig, profile, "3")
+        clock.jump(3600)
+        await actor.nudge()
+        assert went(rig) == 2
+        clock.jump(DAY_S)
+        await eventually(lambda: went(rig) == 3)
+    assert [state for _, state in await states(rig)] == ["sent", "sent", "empty", "sent"]
+    for number in "123":
+        assert sum(f"Analyst {number}" in text for text in texts(tmp_path)) == 1
 
 
 async def test_periods_missed_while_the_daemon_was_down_are_not_made_up_for(
     rig: Rig, tmp_path: Path, clock: MockClock
 ) -> None:
-    profile, postings = await add_matches(rig, "1", "2", "3")
-    first = await claim(rig, profile, postings[:1])
-    await rig.stores.digests.mark_sent(first.id)
-    clock.jump(5 * EVERY_S)
-    async with digesting(rig, FilesDelivery(directory=tmp_path)) as actor:
-        assert await actor.end_first_cycle() == 1
+    profile, _ = await add_matches(rig, "1")
+    files = FilesDelivery(directory=tmp_path)
+    async with digesting(rig, files, rules=DigestRules()) as actor:
+        await actor.end_first_cycle()
+    await add_match(rig, profile, "2")
+    clock.jump(5 * DAY_S)
+    async with digesting(rig, files, rules=DigestRules()) as actor:
+        await actor.end_first_cycle()
+        await eventually(lambda: went(rig) == 2)
         assert await actor.end_first_cycle() == 0
-    assert len(texts(tmp_path)) == 1
+    assert len(texts(tmp_path)) == 2
 
 
-async def test_every_profile_gets_its_own(rig: Rig, tmp_path: Path) -> None:
-    _, postings = await add_matches(rig, "1", "2")
-    bob = await add_profile(rig.faulty, "bob")
-    await record(rig.faulty, match_of(bob, postings[1]))
+async def test_every_profile_gets_its_own_at_its_own_times(
+    rig: Rig, tmp_path: Path, clock: MockClock
+) -> None:
+    weekly = DigestWish(when=When.WEEKLY, send_empty=True)
+    _, postings = await add_matches(rig, "1", "2", profile=Profile(name="bob", digest=weekly))
+    daily = await add_profile(rig.faulty, "ana")
+    await record(rig.faulty, match_of(daily, postings[1]))
     await add_profile(rig.faulty, "eve")
-    async with digesting(rig, FilesDelivery(directory=tmp_path)) as actor:
+    async with digesting(rig, FilesDelivery(directory=tmp_path), rules=DigestRules()) as actor:
         assert await actor.end_first_cycle() == 2
-    assert sorted(text.partition(":")[0] for text in texts(tmp_path)) == [
-        "1 job for bob",
-        "2 jobs for ana",
+        for _ in range(8):
+            clock.jump(DAY_S)
+            await trio.sleep(0.05)
+            await actor.end_first_cycle()
+    assert sorted(text.partition("\n")[0].partition(":")[0] for text in texts(tmp_path)) == [
+        "1 job for ana",
+        "2 jobs for bob",
+        *["Nothing new for bob"] * (went(rig) - 2),
     ]
+    assert went(rig) - 2 in (1, 2)
+
+
+async def test_instant_digests_are_bundled_and_limited_to_so_many_a_day(
+    rig: Rig, tmp_path: Path, clock: MockClock
+) -> None:
+    profile, _ = await add_matches(rig, "1")
+    rules = DigestRules(when=When.INSTANT, every_s=900, most_a_day=2)
+    async with digesting(rig, FilesDelivery(directory=tmp_path), rules=rules) as actor:
+        assert await actor.end_first_cycle() == 1
+        await add_match(rig, profile, "2")
+        await actor.nudge()
+        assert await actor.end_first_cycle() == 0
+        for number in ("3", "4"):
+            clock.jump(900)
+            await actor.end_first_cycle()
+            await add_match(rig, profile, number)
+        clock.jump(900)
+        assert await actor.end_first_cycle() == 0
+        clock.jump(DAY_S)
+        await eventually(lambda: went(rig) == 3)
+    assert rig.said("digest.skipped") == []
+    assert rig.said("digest.sent")[-1]["items"] == 2
+    assert "bundled over 15 minutes, at most 2 in 24 hours" in " ".join(texts(tmp_path)[0].split())
 
 
 async def test_nothing_is_claimed_where_there_is_no_way_out(rig: Rig) -> None:
@@ -238,163 +323,359 @@ async def test_digest_marks_the_postings_of_domains_that_cannot_be_reached(
         await actor.end_first_cycle()
     [text] = texts(tmp_path)
     assert "from earlier: first seen" in text
+    assert "Cannot be read now: boards.example (1 board) never read." in text
 
 
 # --- after a crash
 
 
-async def test_digest_claimed_but_not_written_is_sent_once_by_the_next_actor(
+async def test_digest_claimed_but_not_taken_is_sent_once_by_the_next_actor(
     rig: Rig, tmp_path: Path
 ) -> None:
-    profile, postings = await add_matches(rig, "1", "2")
-    claimed = await claim(rig, profile, postings)
+    await add_matches(rig, "1", "2")
     files = FilesDelivery(directory=tmp_path)
+    await leave_taken(rig, files, take=0)
     for _ in range(2):
-        async with digesting(rig, files, Told()) as actor:
+        async with digesting(rig, files) as actor:
             await actor.end_first_cycle()
-    [text] = texts(tmp_path)
-    assert "Analyst 1" in text
-    assert await files.was_sent(claimed.message_id)
-    assert await states(rig) == [("first", "sent")]
-    assert [fields["outcome"] for fields in rig.said("digest.resolved")] == ["sent"]
+    assert len(texts(tmp_path)) == 1
+    assert (await states(rig), await owed(rig)) == ([("first", "sent")], [("files", "sent", 1)])
 
 
-async def test_digest_written_but_not_marked_is_found_sent_and_shown_nowhere_again(
-    rig: Rig, tmp_path: Path
+@pytest.mark.parametrize("is_written", [False, True])
+async def test_files_know_what_became_of_a_digest_that_was_cut_short(
+    rig: Rig, tmp_path: Path, is_written: bool
 ) -> None:
-    """The first actor is killed by a bug after the files; the supervisor starts the next one."""
-
-    def crash() -> None:
-        raise KeyError("a bug in a delivery")
-
     await add_matches(rig, "1")
-    told = Told(act=crash)
+    files = FilesDelivery(directory=tmp_path)
+    await leave_taken(rig, files)
+    [(message_id,)] = await sql(rig.faulty, "SELECT message_id FROM digest")
+    if is_written:
+        (tmp_path / "ana").mkdir()
+        (tmp_path / "ana" / f"first_{message_id}.txt").write_text("whole")
+    async with digesting(rig, files) as actor:
+        await actor.end_first_cycle()
+    [text] = texts(tmp_path)
+    assert (text == "whole") is is_written
+    assert await states(rig) == [("first", "sent")]
+    outcome = "found_sent" if is_written else "sent_again"
+    assert [fields["outcome"] for fields in rig.said("digest.resolved")] == [outcome]
+
+
+@pytest.mark.parametrize("resends", [False, True])
+async def test_digest_of_which_nobody_knows_goes_again_only_where_the_way_says_so(
+    rig: Rig, resends: bool
+) -> None:
+    await add_matches(rig, "1")
+    told = Told(resends=resends)
+    await leave_taken(rig, told)
+    [(message_id,)] = await sql(rig.faulty, "SELECT message_id FROM digest")
+    for _ in range(2):
+        async with digesting(rig, told) as actor:
+            await actor.end_first_cycle()
+    assert told.sent == [message_id] * resends
+    assert await states(rig) == [("first", "sent")]
+    outcome = "sent_again" if resends else "assumed_sent"
+    assert [fields["outcome"] for fields in rig.said("digest.resolved")] == [outcome]
+
+
+async def test_digest_that_ends_the_actor_again_and_again_is_put_off(
+    rig: Rig, tmp_path: Path, clock: MockClock
+) -> None:
+    """The supervisor restarts it twice, then the digest waits, and the other way is not hurt."""
+    await add_matches(rig, "1")
+    told = Told(act=raising(*[KeyError("a bug in a delivery")] * 2), resends=True)
     async with digesting(rig, FilesDelivery(directory=tmp_path), told) as actor:
         actor.box.ref.tell(FirstCycleEnded())
-        await eventually(lambda: bool(rig.said("digest.resolved")))
-        assert await actor.end_first_cycle() == 0
-        [crashed] = actor.log.of(ChildExited)
-        assert crashed.exit.error is not None
-    assert (len(texts(tmp_path)), len(told.sent)) == (1, 1)
-    assert await states(rig) == [("first", "sent")]
-    assert [fields["outcome"] for fields in rig.said("digest.resolved")] == ["found_sent"]
+        await eventually(lambda: bool(rig.said("digest.deferred")))
+        assert len(actor.log.of(ChildExited)) == 2
+        assert went(rig) == 0
+        clock.jump(300)
+        await eventually(lambda: went(rig) == 1)
+    assert (len(texts(tmp_path)), len(told.begun), len(told.sent)) == (1, 3, 1)
+    assert len({digest.message_id for digest in told.begun}) == 1
+    resolved = [one for one in rig.said("digest.resolved") if one["delivery"] == "told"]
+    assert [one["outcome"] for one in resolved] == ["sent_again", "put_off"]
 
 
-async def test_digest_is_found_sent_when_the_store_went_away_before_the_mark(
-    rig: Rig, tmp_path: Path
+async def test_digest_sent_while_the_store_went_away_is_marked_when_it_is_back(
+    rig: Rig, clock: MockClock
 ) -> None:
     def take_store_away() -> None:
         rig.faulty.is_down = True
 
     profile, _ = await add_matches(rig, "1")
-    told = Told(act=take_store_away)
-    files = FilesDelivery(directory=tmp_path)
-    policy = StayDown()
-    async with digesting(rig, files, told, policy=policy) as actor:
+    told = Told(act=take_store_away, resends=True)
+    async with digesting(rig, told) as actor:
         actor.box.ref.tell(FirstCycleEnded())
-        await eventually(lambda: bool(policy.ends))
-    assert isinstance(policy.ends[0][1], StoreUnavailable)
-    rig.faulty.is_down = False
-    assert await states(rig) == [("first", "claimed")]
-    async with digesting(rig, files, told) as actor:
+        await eventually(lambda: bool(told.sent))
+        clock.jump(3)
+        await trio.sleep(0.05)
+        rig.faulty.is_down = False
+        told.act = lambda: None
+        clock.jump(5)
+        await eventually(lambda: went(rig) == 1)
         assert await actor.end_first_cycle() == 0
-    assert (len(texts(tmp_path)), len(told.sent)) == (1, 1)
+    assert len(told.sent) == 1
     assert await states(rig) == [("first", "sent")]
     assert await rig.stores.matches.pending(profile.id, within_s=DAY_S, limit=9) == ()
-
-
-async def test_digest_that_one_of_two_ways_took_is_found_sent(rig: Rig, tmp_path: Path) -> None:
-    def crash() -> None:
-        raise KeyError("a bug in a delivery")
-
-    await add_matches(rig, "1")
-    took, did_not = (FilesDelivery(directory=tmp_path / name) for name in ("one", "two"))
-    policy = StayDown()
-    async with digesting(rig, took, Told(act=crash), did_not, policy=policy) as actor:
-        actor.box.ref.tell(FirstCycleEnded())
-        await eventually(lambda: bool(policy.ends))
-    async with digesting(rig, took, did_not) as actor:
-        assert await actor.end_first_cycle() == 0
-    assert [len(texts(way.directory)) for way in (took, did_not)] == [1, 0]
-    assert [fields["outcome"] for fields in rig.said("digest.resolved")] == ["found_sent"]
-
-
-async def test_digest_of_which_nobody_knows_whether_it_went_out_is_not_sent_again(
-    rig: Rig,
-) -> None:
-    profile, postings = await add_matches(rig, "1")
-    await claim(rig, profile, postings)
-    told = Told()
-    async with digesting(rig, told) as actor:
-        assert await actor.end_first_cycle() == 0
-    assert told.sent == []
-    assert await states(rig) == [("first", "sent")]
-    assert [fields["outcome"] for fields in rig.said("digest.resolved")] == ["assumed_sent"]
-
-
-async def test_digest_that_fails_when_it_is_finished_gives_its_postings_back(
-    rig: Rig, tmp_path: Path
-) -> None:
-    profile, postings = await add_matches(rig, "1")
-    await claim(rig, profile, postings)
-    in_the_way = tmp_path / "file"
-    in_the_way.write_text("")
-    async with digesting(rig, FilesDelivery(directory=in_the_way / "digests")):
-        pass
-    assert await states(rig) == [("first", "failed")]
-    assert [fields["outcome"] for fields in rig.said("digest.resolved")] == ["failed"]
-    assert len(await rig.stores.matches.pending(profile.id, within_s=DAY_S, limit=9)) == 1
 
 
 # --- ways out that fail
 
 
-async def test_failing_console_after_the_files_leaves_the_digest_sent_once(
-    rig: Rig, tmp_path: Path
+async def test_failing_way_is_tried_again_for_itself_with_the_same_message_id(
+    rig: Rig, tmp_path: Path, clock: MockClock
+) -> None:
+    await add_matches(rig, "1")
+    told = Told(act=raising(*[DeliveryDeferred("told: not now")] * 2))
+    async with digesting(rig, FilesDelivery(directory=tmp_path), told) as actor:
+        assert await actor.end_first_cycle() == 0
+        assert await owed(rig) == [("files", "sent", 1), ("told", "waiting", 1)]
+        clock.jump(59)
+        assert await actor.end_first_cycle() == 0
+        assert len(told.begun) == 1
+        clock.jump(65)
+        await eventually(lambda: len(told.begun) == 2)
+        clock.jump(180)
+        await eventually(lambda: went(rig) == 1)
+    assert len({digest.message_id for digest in told.begun}) == 1
+    assert len(texts(tmp_path)) == 1
+    assert [fields["delivery"] for fields in rig.said("digest.sent")] == [["files", "told"]]
+    assert [(one["attempts"], one["retry_in_s"]) for one in rig.said("digest.deferred")] == [
+        (1, 60),
+        (2, 120),
+    ]
+
+
+async def test_waiting_digest_outlives_the_actor(rig: Rig, clock: MockClock) -> None:
+    await add_matches(rig, "1")
+    told = Told(act=raising(DeliveryDeferred("told: not now")))
+    async with digesting(rig, told) as actor:
+        assert await actor.end_first_cycle() == 0
+    clock.jump(61)
+    async with digesting(rig, told):
+        await eventually(lambda: went(rig) == 1)
+    assert len({digest.message_id for digest in told.begun}) == 1
+
+
+async def test_digest_that_no_way_takes_for_a_day_gives_its_postings_to_the_next(
+    rig: Rig, clock: MockClock
+) -> None:
+    profile, _ = await add_matches(rig, "1", "2")
+    told = Told(act=raising(*[DeliveryDeferred("told: full")] * 99))
+    async with digesting(rig, told, rules=DigestRules()) as actor:
+        assert await actor.end_first_cycle() == 0
+        for _ in range(60):
+            if rig.said("digest.failed"):
+                break
+            clock.jump(3601)
+            await trio.sleep(0.05)
+            await actor.end_first_cycle()
+        assert (await states(rig))[0] == ("first", "failed")
+        told.act = lambda: None
+        clock.jump(DAY_S)
+        await eventually(lambda: went(rig) == 1)
+    [failed, *_] = rig.said("digest.failed")
+    assert "told: full" in str(failed["why"])
+    assert [fields["items"] for fields in rig.said("digest.sent")] == [2]
+    assert 5 < len(told.begun) < 40
+    assert await rig.stores.matches.pending(profile.id, within_s=DAY_S, limit=9) == ()
+
+
+async def test_rejected_digest_is_not_tried_again(rig: Rig, clock: MockClock) -> None:
+    await add_matches(rig, "1")
+    told = Told(act=raising(DeliveryRejected("told: gone")))
+    async with digesting(rig, told) as actor:
+        assert await actor.end_first_cycle() == 0
+        clock.jump(3601)
+        assert await actor.end_first_cycle() == 0
+    assert len(told.begun) == 1
+    assert await states(rig) == [("first", "failed")]
+    assert [fields["why"] for fields in rig.said("digest.failed")] == ["told: gone"]
+
+
+async def test_address_refused_for_good_gets_no_later_digest_until_it_changes(
+    rig: Rig, tmp_path: Path, clock: MockClock
+) -> None:
+    told = Told(is_mail=True, act=raising(AddressRefused(f"550 no such user {ADDRESS}")))
+    profile, _ = await add_matches(rig, "1", profile=Profile(name="ana", email=ADDRESS))
+    files = FilesDelivery(directory=tmp_path)
+    async with digesting(rig, files, told, rules=DigestRules()) as actor:
+        assert await actor.end_first_cycle() == 1
+        await add_match(rig, profile, "2")
+        clock.jump(DAY_S)
+        await eventually(lambda: went(rig) == 2)
+        assert (len(told.begun), len(texts(tmp_path))) == (1, 2)
+        changed = attrs.evolve(profile.profile, email="ana@new.example")
+        await rig.stores.profiles.sync([changed])
+        await add_match(rig, profile, "3")
+        clock.jump(DAY_S)
+        await eventually(lambda: went(rig) == 3)
+    assert [digest.to for digest in told.begun] == [ADDRESS, "ana@new.example"]
+    [failed] = rig.said("digest.failed")
+    assert failed["why"] == "550 no such user (address)"
+
+
+@pytest.mark.parametrize("resends", [False, True])
+async def test_way_that_never_ends_is_left_and_its_digest_counts_as_the_way_says(
+    rig: Rig, clock: MockClock, resends: bool
+) -> None:
+    await add_matches(rig, "1")
+    told = Told(takes_s=10_000, resends=resends)
+    async with digesting(rig, told) as actor:
+        actor.box.ref.tell(FirstCycleEnded())
+        await eventually(lambda: bool(told.begun))
+        clock.jump(29)
+        await trio.sleep(0.05)
+        assert (went(rig), rig.said("digest.deferred")) == (0, [])
+        told.takes_s = 0
+        clock.jump(1.5)
+        await eventually(lambda: went(rig) + len(rig.said("digest.deferred")) == 1)
+        clock.jump(121)
+        await eventually(lambda: went(rig) == 1)
+    assert len(told.begun) == 1 + resends
+    assert len({digest.message_id for digest in told.begun}) == 1
+
+
+async def test_failing_console_leaves_the_files_sent_once(
+    rig: Rig, tmp_path: Path, clock: MockClock
 ) -> None:
     await add_matches(rig, "1")
     closed = io.StringIO()
     closed.close()
     console = ConsoleDelivery(stream=closed)
     async with digesting(rig, FilesDelivery(directory=tmp_path), console) as actor:
-        assert await actor.end_first_cycle() == 1
         assert await actor.end_first_cycle() == 0
+        clock.jump(DAY_S + 1)
+        await eventually(lambda: went(rig) == 1)
     assert len(texts(tmp_path)) == 1
-    assert await states(rig) == [("first", "sent")]
     assert [fields["delivery"] for fields in rig.said("digest.failed")] == ["console"]
     assert [fields["delivery"] for fields in rig.said("digest.sent")] == [["files"]]
 
 
-async def test_digest_that_no_way_takes_gives_its_postings_to_the_next_period(
-    rig: Rig, tmp_path: Path, clock: MockClock
+# --- slow ways, stops
+
+
+async def add_crowd(rig: Rig, count: int) -> None:
+    """Add profiles with one match each, of one posting."""
+    names = [f"p{number}" for number in range(count)]
+    await rig.stores.profiles.sync([Profile(name=name) for name in names])
+    [posting] = await add_news(rig.faulty, draft("1"))
+    stored = await rig.stores.profiles.all()
+    await record(rig.faulty, *(match_of(one, posting) for one in stored))
+
+
+async def test_slow_way_keeps_its_pace_and_holds_up_neither_the_other_nor_the_mailbox(
+    rig: Rig, tmp_path: Path
 ) -> None:
-    profile, _ = await add_matches(rig, "1", "2")
-    told = Told(act=refuse)
+    await add_crowd(rig, 8)
+    told = Told(gap_s=0.25)
+    async with digesting(rig, FilesDelivery(directory=tmp_path), told) as actor:
+        began = trio.current_time()
+        actor.box.ref.tell(FirstCycleEnded())
+        await eventually(lambda: len(texts(tmp_path)) == 8)
+        assert len(told.sent) < 8
+        await actor.nudge()
+        assert len(told.sent) < 8
+        await eventually(lambda: len(told.sent) == 8)
+        took_s = trio.current_time() - began
+    assert 7 * 0.25 <= took_s < 7 * 0.25 + 2
+    assert len(set(told.sent)) == 8
+
+
+async def test_stop_lets_the_digest_in_hand_go_out_and_leaves_the_rest(rig: Rig) -> None:
+    await add_crowd(rig, 5)
+    told = Told(takes_s=0.5)
     async with digesting(rig, told) as actor:
-        assert await actor.end_first_cycle() == 0
-        assert await actor.end_first_cycle() == 0
-        assert await states(rig) == [("first", "failed")]
-        pending = await rig.stores.matches.pending(profile.id, within_s=DAY_S, limit=9)
-        assert len(pending) == 2
-        told.act = lambda: None
-        clock.jump(EVERY_S)
-        await eventually(lambda: bool(rig.said("digest.sent")))
-    assert [fields["items"] for fields in rig.said("digest.sent")] == [2]
-    assert len(told.sent) == 2
+        actor.box.ref.tell(FirstCycleEnded())
+        await eventually(lambda: bool(told.begun))
+    assert (len(told.begun), len(told.sent)) == (1, 1)
+    assert sorted(state for _, state, _ in await owed(rig)) == ["sent", *["waiting"] * 4]
+    told.takes_s = 0
+    async with digesting(rig, told) as actor:
+        await eventually(lambda: went(rig) == 5)
+    assert (len(told.sent), len(set(told.sent))) == (5, 5)
 
 
-async def test_way_out_that_never_ends_is_given_up_and_not_tried_again(
-    rig: Rig, clock: MockClock
-) -> None:
-    await add_matches(rig, "1")
-    told = Told(hangs=True)
+async def test_stop_does_not_wait_for_a_turn(rig: Rig) -> None:
+    await add_crowd(rig, 3)
+    told = Told(gap_s=3600)
+    began = trio.current_time()
     async with digesting(rig, told) as actor:
         actor.box.ref.tell(FirstCycleEnded())
         await eventually(lambda: bool(told.sent))
-        clock.jump(29)
-        await trio.sleep(0.05)
-        assert rig.said("digest.failed") == []
+    assert trio.current_time() - began < 5
+    assert [state for _, state, _ in await owed(rig)].count("waiting") == 2
+
+
+async def test_stop_gives_a_hanging_way_ten_seconds(rig: Rig, clock: MockClock) -> None:
+    await add_crowd(rig, 1)
+    told = Told(takes_s=10_000, resends=True)
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery, digesting(rig, told) as actor:
+        actor.box.ref.tell(FirstCycleEnded())
+        await eventually(lambda: bool(told.begun))
+        nursery.start_soon(jump_slowly, clock, 12)
+    assert trio.current_time() - began < 20
+    assert await owed(rig) == [("told", "sending", 1)]
+
+
+async def jump_slowly(clock: MockClock, seconds: int) -> None:
+    for _ in range(seconds):
+        await trio.sleep(0.02)
         clock.jump(1)
-        await eventually(lambda: bool(rig.said("digest.sent")))
-    assert len(told.sent) == 1
-    assert await states(rig) == [("first", "sent")]
+
+
+# --- people
+
+
+async def test_nothing_is_claimed_before_the_address_is_confirmed(rig: Rig) -> None:
+    told = Told(is_mail=True)
+    stored = await rig.stores.profiles.add(Profile(name="ana", email=ADDRESS))
+    [posting] = await add_news(rig.faulty, draft("1"))
+    await record(rig.faulty, match_of(stored, posting))
+    async with digesting(rig, told) as actor:
+        assert await actor.end_first_cycle() == 0
+        assert await states(rig) == []
+        await sql(rig.faulty, "UPDATE subscriber SET confirmed_at = now()")
+        assert await actor.end_first_cycle() == 1
+    assert [digest.to for digest in told.begun] == [ADDRESS]
+    assert [fields["why"] for fields in rig.said("digest.skipped")] == ["no way out takes it"]
+
+
+@pytest.mark.parametrize("is_erased", [False, True])
+async def test_who_left_between_claim_and_sending_gets_nothing(rig: Rig, is_erased: bool) -> None:
+    told = Told(is_mail=True)
+    stored, _ = await add_matches(rig, "1", profile=Profile(name="ana", email=ADDRESS))
+    await leave_taken(rig, told, take=0)
+    if is_erased:
+        await rig.stores.profiles.remove("ana")
+    else:
+        await sql(rig.faulty, "UPDATE subscriber SET unsubscribed_at = now()")
+    async with digesting(rig, told) as actor:
+        assert await actor.end_first_cycle() == 0
+    assert told.begun == []
+    assert await states(rig) == ([] if is_erased else [("first", "failed")])
+    pending = await rig.stores.matches.pending(stored.id, within_s=DAY_S, limit=9)
+    assert len(pending) == (0 if is_erased else 1)
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+async def test_what_was_closed_between_claim_and_sending_is_left_out(
+    rig: Rig, tmp_path: Path, closed: int
+) -> None:
+    _, postings = await add_matches(rig, "1", "2")
+    files = FilesDelivery(directory=tmp_path)
+    await leave_taken(rig, files, take=0)
+    for posting in postings[:closed]:
+        await sql(rig.faulty, "UPDATE posting SET closed_at = now() WHERE id = $1", posting.id)
+    async with digesting(rig, files) as actor:
+        assert await actor.end_first_cycle() == 2 - closed
+    if closed == 1:
+        [text] = texts(tmp_path)
+        assert ("Analyst 1" in text, "Analyst 2" in text) == (False, True)
+        assert "Left out: 1 closed by now." in text
+    else:
+        assert texts(tmp_path) == []
+        assert "closed before it was sent" in str(rig.said("digest.skipped")[0]["why"])

@@ -20,7 +20,7 @@ from jobping.actors.messages import (
 from jobping.actors.model_pass import ModelPass
 from jobping.core.match import LOCAL
 from jobping.core.profile import Profile
-from jobping.core.schedule import DigestRules
+from jobping.core.schedule import DigestRules, When
 from supervisors import ChildSpec, Context, Mailbox, MailboxSpec, Overflow
 from tests.actors.rig import DAY_S, Rig, eventually, listener, open_tree
 from tests.store.store_samples import add_news, draft, sql
@@ -86,7 +86,7 @@ async def passing(
     async def match(ctx: Context[MatcherMessage]) -> None:
         model_pass = ModelPass(
             budget=budget.ref,
-            rules=rules or DigestRules(every_s=3_600.0),
+            rules=rules or DigestRules(when=When.INSTANT, every_s=3_600.0),
             profiles=stores.profiles,
             matches=stores.matches,
             digests=stores.digests,

@@ -61,7 +61,9 @@ def stored_profile(id: int = 7, **fields) -> StoredProfile:
     )
 
 
-def matched(item: StoredPosting, score: int = 80, reason: str = "Matches") -> MatchedPosting:
+def matched(
+    item: StoredPosting, score: int = 80, reason: str = "Matches", **fields
+) -> MatchedPosting:
     match = Match(
         profile_id=ProfileId(7),
         posting_id=item.id,
@@ -70,4 +72,4 @@ def matched(item: StoredPosting, score: int = 80, reason: str = "Matches") -> Ma
         origin="local",
         reason=reason,
     )
-    return MatchedPosting(match=match, posting=item)
+    return MatchedPosting(match=match, posting=item, **fields)

@@ -7,17 +7,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranking_samples import NOW, ago, matched, posting, profile
 
-from jobping.core.digest import Selection, choose, compose, dedup_key, select
-from jobping.core.digest_view import LeftOut
+from jobping.core.digest import Digest, Selection, choose, compose, dedup_key, select
+from jobping.core.digest_view import Failing, ItemView, LeftOut, Watch
 from jobping.core.match import Link
 from jobping.core.posting import Interval, Precision, Remote, Salary, SalaryOrigin
+from jobping.core.schedule import DigestRules, DigestWish, When
 
-NONE_DOWN = frozenset()
+NONE_DOWN = Watch(boards=3, domains=2)
 WEEK_AGO = ago(7)
 
 
-def text_of(*items, since=None, down=NONE_DOWN, **more) -> str:
-    return compose(profile(), items, NOW, since, down, **more).text
+def made(wanted, items, since=None, watch=NONE_DOWN, **more) -> Digest:
+    defaults = {"credits": {}, "expects_model": False, "rules": DigestRules()}
+    return compose(wanted, items, NOW, since, watch, **{**defaults, **more})
+
+
+def down(*domains: str) -> Watch:
+    return Watch(boards=1, domains=1, down=frozenset(domains))
+
+
+def text_of(*items, since=None, watch=NONE_DOWN, **more) -> str:
+    return made(profile(), items, since, watch, **more).text
 
 
 def facts(salary: Salary) -> str:
@@ -108,9 +118,7 @@ def test_digest_says_what_was_ranked_without_the_model_that_ranks_as_a_rule():
     assert part in text_of(local, ranked, expects_model=True)
     assert "locally" not in text_of(ranked, expects_model=True)
     assert "locally" not in text_of(local)
-    assert (
-        part in compose(profile(), (local, ranked), NOW, None, NONE_DOWN, expects_model=True).html
-    )
+    assert part in made(profile(), (local, ranked), expects_model=True).html
 
 
 def test_dedup_key_names_the_job_or_else_the_row():
@@ -127,17 +135,26 @@ def test_text_of_a_digest_reads_well():
         matched(
             posting(1, title="Junior Data Analyst", salary=salary, source="remoteok"),
             reason="Matches “analyst” in the title; entry level; Berlin is in Europe",
+            last_seen=ago(1).date(),
         ),
         matched(posting(2, title="Clerk", company=None, place="", days=None, url="javascript:1")),
     ]
 
-    digest = compose(
+    digest = made(
         profile(max_items=2),
         items,
-        NOW,
         WEEK_AGO,
-        NONE_DOWN,
-        left_out=LeftOut(beyond_limit=3, beyond_company=2, repeats=1),
+        Watch(
+            boards=50,
+            domains=11,
+            unread=1,
+            read=(ago(1 / 12), NOW),
+            failing=(
+                Failing(domain="a.example", boards=12, since=ago(2)),
+                Failing(domain="b.example", boards=1, since=None),
+            ),
+        ),
+        left_out=LeftOut(beyond_limit=3, beyond_company=2, repeats=1, closed=1),
         credits={"remoteok": "Remote OK"},
     )
 
@@ -148,11 +165,11 @@ def test_text_of_a_digest_reads_well():
 2 jobs for berlin                                                  12 Nov 2026
 {"=" * 78}
 Left out: 3 over the limit of 2, 2 more of companies shown already, 1 the same
-as a job shown.
+as a job shown, 1 closed by now.
 
  1. Junior Data Analyst
     Kestrel GmbH · Berlin, Germany
-    45,000–52,000 EUR a year · posted 2 days ago
+    45,000–52,000 EUR a year · posted 2 days ago · last seen open yesterday
     Why: Matches “analyst” in the title; entry level; Berlin is in Europe
     From Remote OK, jobs.example:
     https://jobs.example/1
@@ -164,9 +181,13 @@ as a job shown.
     From ashby, no link:
 
 {"-" * 78}
-Sent by JobPing for the profile berlin.
+Watched: 50 boards at 11 sites, last read 12 Nov 2026 06:00 to 08:00 UTC.
+Not read yet: 1 board.
+Cannot be read now: a.example (12 boards) since 10 Nov 2026 08:00 UTC;
+b.example (1 board) never read.
+Sent by JobPing for the profile berlin, daily at 08:00 (UTC).
+All matches:           jobping matches berlin
 See what it asks for:  jobping profile show berlin
-Change it:             jobping profile --help
 """
     )
 
@@ -174,7 +195,7 @@ Change it:             jobping profile --help
 def test_html_says_what_the_text_says_and_loads_nothing():
     item = posting(title="Clerk <b>", company='"A" & Co')
 
-    html = compose(profile(), [matched(item)], NOW, None, NONE_DOWN).html
+    html = made(profile(), [matched(item)]).html
 
     body = html[html.index("<main>") :]
     assert (
@@ -193,7 +214,7 @@ def test_html_says_what_the_text_says_and_loads_nothing():
 
 
 def test_empty_digest_says_that_nothing_is_new():
-    digest = compose(profile(), (), NOW, WEEK_AGO, NONE_DOWN)
+    digest = made(profile(), (), WEEK_AGO)
 
     assert digest.subject == "Nothing new for berlin"
     assert "No new posting matches this profile." in digest.text
@@ -201,18 +222,18 @@ def test_empty_digest_says_that_nothing_is_new():
 
 
 @pytest.mark.parametrize(
-    ("fields", "since", "down", "mark"),
+    ("fields", "since", "watch", "mark"),
     [
         ({"news_at": ago(8), "first_seen_at": ago(9)}, WEEK_AGO, NONE_DOWN, "9 days ago"),
         ({"news_at": None, "first_seen_at": ago(40)}, WEEK_AGO, NONE_DOWN, "40 days ago"),
-        ({"news_at": ago(1)}, WEEK_AGO, frozenset({"api.ashbyhq.com"}), "2 days ago"),
-        ({"news_at": ago(6)}, WEEK_AGO, frozenset({"other.example"}), None),
+        ({"news_at": ago(1)}, WEEK_AGO, down("api.ashbyhq.com"), "2 days ago"),
+        ({"news_at": ago(6)}, WEEK_AGO, down("other.example"), None),
         ({"news_at": WEEK_AGO}, WEEK_AGO, NONE_DOWN, None),
         ({"news_at": None, "first_seen_at": ago(3)}, None, NONE_DOWN, "3 days ago"),
     ],
 )
-def test_backfill_is_marked_with_its_age(fields, since, down, mark):
-    digest = compose(profile(), [matched(posting(**fields))], NOW, since, down)
+def test_backfill_is_marked_with_its_age(fields, since, watch, mark):
+    digest = made(profile(), [matched(posting(**fields))], since, watch)
 
     marked = f"from earlier: first seen {mark}"
     assert (f"[{marked}]" in digest.text) is (mark is not None)
@@ -228,7 +249,7 @@ def test_digest_says_why_it_carries_what_is_stored():
         matched(posting(4, domain="a.example")),
     ]
 
-    text = text_of(*items, down=frozenset({"a.example", "b.example", "c.example"}))
+    text = text_of(*items, watch=down("a.example", "b.example", "c.example"))
 
     head = " ".join(text.partition(" 1. ")[0].split())
     assert "3 of 4 from earlier, marked so." in head
@@ -325,12 +346,9 @@ def test_hostile_posting_stays_text_on_lines_of_ours():
         salary=Salary(raw=HOSTILE, currency=HOSTILE[:9]),
     )  # fmt: skip
 
-    digest = compose(
+    digest = made(
         profile(),
         [matched(item, reason=HOSTILE)],
-        NOW,
-        None,
-        NONE_DOWN,
         credits={"ashby": HOSTILE},
     )
 
@@ -349,7 +367,7 @@ def test_hostile_posting_stays_text_on_lines_of_ours():
 
 
 def test_title_is_cut_at_200_characters():
-    html = compose(profile(), [matched(posting(title="x" * 300))], NOW, None, NONE_DOWN).html
+    html = made(profile(), [matched(posting(title="x" * 300))]).html
 
     assert f">{'x' * 199}…</a>" in html
 
@@ -372,8 +390,48 @@ def test_any_texts_make_a_well_formed_page_and_clean_lines(title, company, url, 
         posting(), draft=attrs.evolve(posting().draft, title=title, company=company, url=url)
     )
 
-    digest = compose(profile(), [matched(item, reason=reason)], NOW, None, NONE_DOWN)
+    digest = made(profile(), [matched(item, reason=reason)])
 
     xml.dom.minidom.parseString(digest.html.encode())
     assert "\n" not in digest.subject
     assert all(line == "".join(line.splitlines()) for line in digest.text.split("\n"))
+
+
+def test_digest_carries_its_postings_as_values():
+    salary = Salary(raw="52k", minimum=Decimal(52_000), currency="EUR", interval=Interval.YEAR)
+    item = matched(posting(4, salary=salary), 77, reason="Fits", last_seen=NOW.date())
+
+    [view] = made(profile(), [item], credits={"ashby": "Ashby"}).items
+
+    assert view == ItemView(
+        posting=4,
+        score=77,
+        title="Data Analyst",
+        company="Kestrel GmbH",
+        places="Berlin, Germany",
+        pay="from 52,000 EUR a year",
+        age="posted 2 days ago",
+        seen="last seen open today",
+        earlier="",
+        reason="Fits",
+        source="Ashby",
+        url="https://jobs.example/4",
+        host="jobs.example",
+    )
+
+
+def test_footer_of_a_broken_world_stays_short():
+    failing = tuple(Failing(domain=f"{n}.example", boards=2, since=NOW) for n in range(40))
+
+    text = text_of(watch=Watch(boards=80, domains=40, failing=failing))
+
+    assert "; and 60 boards more." in " ".join(text.split())
+    assert "9.example" in text
+    assert "10.example" not in text
+
+
+def test_digest_says_when_it_is_sent_by_the_wish_of_its_profile():
+    wanted = profile(digest=DigestWish(when=When.INSTANT))
+
+    assert "bundled over 15 minutes" in made(wanted, []).html
+    assert "bundled over 15 minutes" in made(wanted, []).text

@@ -2,18 +2,27 @@ import datetime as dt
 import random
 import zoneinfo
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobping.core.schedule import (
     FIRST,
+    DigestHistory,
     DigestRules,
+    DigestWish,
     Period,
     PollEnd,
     PollRules,
+    Weekday,
+    When,
+    describe,
+    due_in_s,
     due_period,
+    give_up_at,
     latest_period,
+    next_attempt,
     next_period,
     next_poll,
 )
@@ -49,8 +58,16 @@ def test_a_gone_board_is_asked_once_a_day() -> None:
     assert wait_s(HOURLY, PollEnd.GONE, 3) == 86_400
 
 
+def due(
+    rules: DigestRules, period: str | None, since: dt.datetime, utcnow: dt.datetime, count: int = 0
+) -> str | None:
+    history = DigestHistory(period=period, since=since, within_day=count)
+    return due_period(rules, history, utcnow)
+
+
 def test_the_first_digest_is_due_whenever_it_is_asked_for() -> None:
-    assert due_period(DigestRules(), None, NOW, NOW) == FIRST
+    for when in When:
+        assert due(DigestRules(when=when), None, NOW, NOW) == FIRST
 
 
 @pytest.mark.parametrize("zone", [dt.UTC, BERLIN])
@@ -58,72 +75,198 @@ def test_a_period_is_named_by_its_local_time_and_due_once(zone: dt.tzinfo) -> No
     rules = DigestRules(at=(dt.time(8, 0),), zone=zone)
     eight = dt.datetime(2026, 11, 23, 8, tzinfo=zone).astimezone(dt.UTC)
     just_before = eight - dt.timedelta(seconds=1)
-    assert due_period(rules, "2026-11-22T08:00", LONG_AGO, just_before) is None
-    assert due_period(rules, "2026-11-22T08:00", LONG_AGO, eight) == "2026-11-23T08:00"
-    assert due_period(rules, "2026-11-23T08:00", LONG_AGO, eight) is None
+    assert due(rules, "2026-11-22T08:00", LONG_AGO, just_before) is None
+    assert due(rules, "2026-11-22T08:00", LONG_AGO, eight) == "2026-11-23T08:00"
+    assert due(rules, "2026-11-23T08:00", LONG_AGO, eight) is None
 
 
 def test_after_the_first_digest_the_next_daily_one_follows_and_not_the_one_missed() -> None:
     rules = DigestRules(at=(dt.time(8, 0), dt.time(18, 0)))
-    assert due_period(rules, FIRST, NOW, NOW) is None
+    assert due(rules, FIRST, NOW, NOW) is None
     evening = NOW.replace(hour=18)
-    assert due_period(rules, FIRST, NOW, evening) == "2026-11-23T18:00"
+    assert due(rules, FIRST, NOW, evening) == "2026-11-23T18:00"
+    assert due_in_s(rules, DigestHistory(period=FIRST, since=NOW), NOW) == 6 * 3600
+    assert due_in_s(rules, DigestHistory(period=FIRST, since=NOW), evening) == 0
 
 
 def test_only_the_latest_of_several_missed_periods_is_due() -> None:
     rules = DigestRules(at=(dt.time(18, 0), dt.time(8, 0)))
-    assert due_period(rules, "2026-11-20T08:00", LONG_AGO, NOW) == "2026-11-23T08:00"
+    assert due(rules, "2026-11-20T08:00", LONG_AGO, NOW) == "2026-11-23T08:00"
 
 
 def test_a_clock_set_back_makes_no_earlier_period_due() -> None:
     yesterday = NOW - dt.timedelta(days=1)
-    assert due_period(DigestRules(), "2026-11-23T08:00", LONG_AGO, yesterday) is None
+    assert due(DigestRules(), "2026-11-23T08:00", LONG_AGO, yesterday) is None
 
 
-def test_periods_of_seconds_are_numbered_from_the_epoch() -> None:
-    rules = DigestRules(every_s=10)
-    moment = dt.datetime(1970, 1, 1, 0, 1, 5, tzinfo=dt.UTC)
-    assert due_period(rules, "every-5", LONG_AGO, moment) is None
-    first_run = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    assert due_period(rules, "every-5", first_run, moment) == "every-6"
-    assert due_period(rules, "every-6", first_run, moment) is None
-    assert next_period(rules, moment).id == "every-7"
+def test_a_weekly_digest_is_due_on_its_day_alone() -> None:
+    rules = DigestRules(when=When.WEEKLY, weekday=Weekday.SUNDAY, zone=BERLIN)
+    assert latest_period(rules, NOW) == Period(
+        "2026-11-22T08:00", dt.datetime(2026, 11, 22, 7, tzinfo=dt.UTC)
+    )
+    assert next_period(rules, NOW).id == "2026-11-29T08:00"
+    assert due(rules, "2026-11-22T08:00", LONG_AGO, NOW + dt.timedelta(days=4)) is None
 
 
-def test_periods_of_seconds_compare_as_numbers_and_not_as_texts() -> None:
-    rules = DigestRules(every_s=1)
-    moment = dt.datetime(1970, 1, 1, 0, 0, 10, tzinfo=dt.UTC)
-    start = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    assert due_period(rules, "every-9", start, moment) == "every-10"
+def test_an_instant_digest_is_bundled_and_the_most_of_a_day_holds() -> None:
+    rules = DigestRules(when=When.INSTANT, every_s=900, most_a_day=3)
+    just = NOW + dt.timedelta(minutes=16)
+    assert due(rules, "2026-11-23T11:45:00Z", NOW - dt.timedelta(minutes=8), just) == (
+        "2026-11-23T12:15:00Z"
+    )
+    assert due(rules, "2026-11-23T12:15:00Z", LONG_AGO, just) is None
+    assert due(rules, "2026-11-23T12:00:00Z", LONG_AGO, just, count=3) is None
+    assert next_period(rules, just).due_at == NOW + dt.timedelta(minutes=30)
 
 
-def test_a_local_time_that_the_day_skips_is_due_once_after_the_change() -> None:
+def test_a_profile_that_changes_its_kind_of_schedule_gets_the_next_period_of_the_new_one() -> None:
+    instant = DigestRules(when=When.INSTANT)
+    assert due(instant, "2026-11-23T08:00", NOW - dt.timedelta(hours=4), NOW) == (
+        "2026-11-23T12:00:00Z"
+    )
+    before_eight = NOW.replace(hour=7)
+    assert due(DigestRules(), "2026-11-23T06:45:00Z", before_eight, NOW) == "2026-11-23T08:00"
+
+
+def test_a_wish_of_a_profile_replaces_what_it_names_and_nothing_else() -> None:
+    rules = DigestRules(at=(dt.time(7, 0),), zone=BERLIN, send_empty=True)
+    assert DigestWish().over(rules) == rules
+    wish = DigestWish(when=When.WEEKLY, weekday=Weekday.FRIDAY, send_empty=False)
+    assert wish.over(rules) == attrs.evolve(
+        rules, when=When.WEEKLY, weekday=Weekday.FRIDAY, send_empty=False
+    )
+    assert not DigestRules(when=When.INSTANT, send_empty=True).sends_empty
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (DigestRules(), "daily at 08:00 (UTC)"),
+        (
+            DigestRules(when=When.WEEKLY, at=(dt.time(18, 0), dt.time(7, 5)), zone=BERLIN),
+            "weekly on Monday at 07:05 and 18:00 (Europe/Berlin)",
+        ),
+        (DigestRules(when=When.INSTANT), "bundled over 15 minutes, at most 12 in 24 hours"),
+    ],
+)
+def test_rules_are_said_in_words(rules: DigestRules, words: str) -> None:
+    assert describe(rules) == words
+
+
+def test_a_local_time_that_the_day_skips_is_due_when_the_clocks_change() -> None:
     rules = DigestRules(at=(dt.time(2, 30),), zone=BERLIN)
-    change = dt.datetime(2026, 3, 29, 1, 30, tzinfo=dt.UTC)
+    change = dt.datetime(2026, 3, 29, 1, 0, tzinfo=dt.UTC)
     assert latest_period(rules, change) == Period("2026-03-29T02:30", change)
     assert latest_period(rules, change - dt.timedelta(seconds=1)).id == "2026-03-28T02:30"
 
 
+def test_a_local_time_that_comes_twice_is_due_at_the_first_and_only_then() -> None:
+    rules = DigestRules(at=(dt.time(2, 30),), zone=BERLIN)
+    first = dt.datetime(2026, 10, 25, 0, 30, tzinfo=dt.UTC)
+    assert latest_period(rules, first) == Period("2026-10-25T02:30", first)
+    second = first + dt.timedelta(hours=1)
+    assert due(rules, "2026-10-25T02:30", first, second) is None
+    assert next_period(rules, first).id == "2026-10-26T02:30"
+
+
+def test_a_day_that_a_place_left_out_has_its_digest_when_it_is_over() -> None:
+    apia = zoneinfo.ZoneInfo("Pacific/Apia")  # 30 December 2011 never came there
+    rules = DigestRules(when=When.WEEKLY, weekday=Weekday.FRIDAY, zone=apia)
+    change = dt.datetime(2011, 12, 30, 10, tzinfo=dt.UTC)
+    assert latest_period(rules, change) == Period("2011-12-30T08:00", change)
+
+
 def test_rules_without_any_moment_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least one time"):
+    with pytest.raises(ValueError, match="at"):
         DigestRules(at=())
+
+
+def test_attempts_wait_a_minute_doubling_up_to_an_hour() -> None:
+    waits = [(next_attempt(n, NOW) - NOW).total_seconds() for n in (1, 2, 3, 6, 7, 10**6)]
+    assert waits == [60, 120, 240, 1920, 3600, 3600]
+
+
+def test_a_digest_is_given_up_when_the_next_is_due_or_a_day_is_over() -> None:
+    twice = DigestRules(at=(dt.time(8, 0), dt.time(18, 0)))
+    day = NOW + dt.timedelta(days=1)
+    assert give_up_at(twice, NOW) == NOW.replace(hour=18)
+    assert give_up_at(DigestRules(when=When.WEEKLY), NOW) == day
+    assert give_up_at(DigestRules(when=When.INSTANT), NOW) == day
+
+
+ZONES = st.sampled_from(
+    ["UTC", "Europe/Berlin", "America/Santiago", "Pacific/Auckland", "Australia/Lord_Howe",
+     "Africa/Casablanca", "Asia/Kathmandu"]
+).map(zoneinfo.ZoneInfo)  # fmt: skip
+TIMES = st.times().map(lambda time: time.replace(second=0, microsecond=0))
+MOMENTS = st.datetimes(min_value=dt.datetime(2000, 1, 2), max_value=dt.datetime(2035, 1, 1)).map(
+    lambda moment: moment.replace(tzinfo=dt.UTC)
+)
+CHANGES = st.sampled_from(
+    [dt.datetime(2026, *rest, tzinfo=dt.UTC) for rest in ((3, 29, 1), (10, 25, 1), (4, 4, 14),
+     (9, 26, 14), (4, 5, 3), (9, 6, 4), (2, 15, 2), (3, 22, 2))]
+)  # fmt: skip
+NEAR_CHANGES = st.builds(
+    lambda change, minutes: change + dt.timedelta(minutes=minutes),
+    CHANGES,
+    st.integers(-2000, 2000),
+)
+CALENDAR = st.builds(
+    DigestRules,
+    when=st.sampled_from([When.DAILY, When.WEEKLY]),
+    at=st.lists(TIMES, min_size=1, max_size=4).map(tuple),
+    weekday=st.sampled_from(Weekday),
+    zone=ZONES,
+)
 
 
 @settings(deadline=None, max_examples=300)
 @given(
-    at=st.lists(
-        st.times().map(lambda t: t.replace(second=0, microsecond=0)), min_size=1, max_size=4
-    ),
-    zone=st.sampled_from(["UTC", "Europe/Berlin", "America/Santiago", "Pacific/Auckland"]),
-    moment=st.datetimes(min_value=dt.datetime(2000, 1, 2), max_value=dt.datetime(2035, 1, 1)).map(
-        lambda moment: moment.replace(tzinfo=dt.UTC)
-    ),
+    rules=CALENDAR | st.builds(DigestRules, when=st.just(When.INSTANT)),
+    moment=MOMENTS | NEAR_CHANGES,
 )
 def test_the_latest_period_is_never_ahead_and_the_next_always_is(
-    at: list[dt.time], zone: str, moment: dt.datetime
+    rules: DigestRules, moment: dt.datetime
 ) -> None:
-    rules = DigestRules(at=tuple(at), zone=zoneinfo.ZoneInfo(zone))
     latest, following = latest_period(rules, moment), next_period(rules, moment)
     assert latest.due_at <= moment < following.due_at
-    assert following.due_at - latest.due_at <= dt.timedelta(hours=25)
+    longest = {When.INSTANT: dt.timedelta(minutes=15), When.DAILY: dt.timedelta(hours=25)}
+    assert following.due_at - latest.due_at <= longest.get(
+        rules.when, dt.timedelta(days=7, hours=1)
+    )
     assert latest_period(rules, following.due_at).due_at == following.due_at
+
+
+@settings(deadline=None, max_examples=60)
+@given(rules=CALENDAR, start=NEAR_CHANGES)
+def test_every_local_time_of_a_fortnight_has_one_digest_across_changes_of_the_clocks(
+    rules: DigestRules, start: dt.datetime
+) -> None:
+    start -= dt.timedelta(minutes=start.minute % 15)
+    quarters = {at.replace(minute=at.minute // 15 * 15) for at in rules.at}
+    rules = attrs.evolve(rules, at=tuple(quarters))
+    history, got = DigestHistory(period=FIRST, since=start), list[str]()
+    for number in range(14 * 96):
+        look = start + number * dt.timedelta(minutes=15)
+        period = due_period(rules, history, look)
+        if period is not None:
+            got.append(period)
+            history = DigestHistory(period=period, since=look)
+    first, last = start.astimezone(rules.zone).date(), look.astimezone(rules.zone).date()
+    days = [first + dt.timedelta(days=n) for n in range(1, (last - first).days)]
+    wanted = {
+        dt.datetime.combine(day, at, tzinfo=rules.zone)
+        for day in days
+        for at in rules.at
+        if rules.when is When.DAILY or list(Weekday)[day.weekday()] is rules.weekday
+    }
+    there = {f"{local:%Y-%m-%dT%H:%M}" for local in wanted if not is_skipped(local)}
+    assert len(set(got)) == len(got)
+    assert there <= set(got)
+    assert got == sorted(got)
+
+
+def is_skipped(local: dt.datetime) -> bool:
+    """Whether no clock shows this time: it does not come back from UTC."""
+    back = local.astimezone(dt.UTC).astimezone(local.tzinfo)
+    return back.replace(tzinfo=None) != local.replace(tzinfo=None)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import attrs
 
-from jobping.core.schedule import DigestRules
+from jobping.core.schedule import DigestRules, When
 from jobping.daemon import run
 from jobping.settings import Overrides, RunOptions, Settings, load
 from jobping.sources.source import Pace
 
 PACE = Pace(per_hour=36_000.0, burst=5, poll_every_s=2.0)
-DIGEST_S = 3.0
+RULES = DigestRules(when=When.INSTANT, every_s=3.0, most_a_day=1_000_000)
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     def read() -> Settings:
         settings = load(Overrides(config=options.config, state_dir=options.state_dir))
         sources = tuple(attrs.evolve(source, pace=PACE) for source in settings.sources)
-        return attrs.evolve(settings, sources=sources, digest=DigestRules(every_s=DIGEST_S))
+        return attrs.evolve(settings, sources=sources, digest=RULES)
 
     raise SystemExit(run(read(), RunOptions(), read).code)
 

@@ -1,3 +1,4 @@
+import datetime as dt
 import functools
 
 import attrs
@@ -21,10 +22,10 @@ from store_samples import (
 from jobping.core.ids import PostingId
 from jobping.core.match import Match, MatchedPosting
 from jobping.core.posting import StoredPosting
-from jobping.core.profile import Profile
+from jobping.core.profile import Profile, StoredProfile
 from jobping.errors import StoreConflict
 from jobping.store.bridge import Database
-from jobping.store.digests import Digests
+from jobping.store.digests import Claim, Digests, End
 from jobping.store.matches import Matches
 from jobping.store.postings import Postings
 from jobping.store.profiles import Profiles
@@ -33,7 +34,26 @@ UNMATCHED = "SELECT posting_id, version FROM unmatched ORDER BY posting_id"
 
 
 def matched(match: Match, posting: StoredPosting) -> MatchedPosting:
-    return MatchedPosting(match=match, posting=posting)
+    return MatchedPosting(
+        match=match, posting=posting, last_seen=posting.first_seen_at.astimezone(dt.UTC).date()
+    )
+
+
+async def carry(
+    database: Database, profile: StoredProfile, posting: StoredPosting, key: str = "k"
+) -> Digests:
+    """Claim a digest of one posting."""
+    digests = Digests(database=database)
+    claim = Claim(
+        profile=profile.id,
+        period="monday",
+        items=[(posting.id, key)],
+        ways=["files"],
+        made_at=NOON,
+        give_up_at=NOON + dt.timedelta(days=1),
+    )
+    assert await digests.claim(claim)
+    return digests
 
 
 # --- the queue
@@ -214,8 +234,7 @@ async def test_search_of_an_edited_profile_replaces_what_was_not_sent(database: 
     matches, ana = Matches(database=database), await add_profile(database)
     one, two, three = await add_news(database, draft("1"), draft("2"), draft("3"))
     await record(database, match_of(ana, one), match_of(ana, two))
-    digest = await Digests(database=database).claim(ana.id, "monday", [(one.id, "k1")])
-    assert digest is not None
+    await carry(database, ana, one)
     await matches.record_search(ana.id, ana.version, [match_of(ana, three)])
     listed = await matches.listed(ana.id, limit=9)
     assert {item.match.posting_id for item in listed} == {one.id, three.id}
@@ -280,7 +299,7 @@ async def test_pending_never_offers_a_repost_of_what_the_profile_got(database: D
     for who in (ana, bob):
         await record(database, *(match_of(who, posting) for posting in (one, repost, other)))
     key = one.fingerprint.hex() if one.fingerprint else ""
-    await Digests(database=database).claim(ana.id, "monday", [(one.id, key)])
+    await carry(database, ana, one, key)
     mine = await matches.pending(ana.id, within_s=DAY_S, limit=9)
     assert [item.posting.id for item in mine] == [other.id]
     assert len(await matches.pending(bob.id, within_s=DAY_S, limit=9)) == 3
@@ -292,7 +311,7 @@ async def test_posting_that_changes_after_it_was_sent_is_not_pending_again(
     matches, ana = Matches(database=database), await add_profile(database)
     [one] = await add_news(database, draft("1"))
     await record(database, match_of(ana, one))
-    await Digests(database=database).claim(ana.id, "monday", [(one.id, "k")])
+    await carry(database, ana, one)
     await put(database, await add_board(database), [draft("1", title="Other")])
     [changed] = await Postings(database=database).get([one.id])
     await record(database, match_of(ana, changed))
@@ -300,13 +319,14 @@ async def test_posting_that_changes_after_it_was_sent_is_not_pending_again(
 
 
 async def test_listed_says_when_a_match_was_sent(database: Database) -> None:
-    matches, digests = Matches(database=database), Digests(database=database)
+    matches = Matches(database=database)
     ana = await add_profile(database)
     one, two = await add_news(database, draft("1"), draft("2"))
     await record(database, match_of(ana, one, 90), match_of(ana, two, 10))
-    digest = await digests.claim(ana.id, "monday", [(one.id, "k")])
-    assert digest is not None
-    await digests.mark_sent(digest.id)
+    digests = await carry(database, ana, one)
+    taken = await digests.take("files", by="me", utcnow=NOON)
+    assert taken is not None
+    await digests.end(taken.id, "files", End.SENT, next_attempt_at=NOON)
     first, second = await matches.listed(ana.id, limit=9)
     assert (first.posting, second) == (one, matched(match_of(ana, two, 10), two))
     assert first.sent_at is not None

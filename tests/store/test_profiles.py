@@ -2,14 +2,14 @@ from decimal import Decimal
 
 import attrs
 import pytest
-from store_samples import add_news, add_profile, draft, match_of, record, sql
+from store_samples import NOON, add_news, add_profile, draft, match_of, record, sql
 
 from jobping.core.board import Origin
 from jobping.core.posting import Interval
 from jobping.core.profile import EXAMPLE, Level, PayFloor, Profile, RemoteWish
 from jobping.errors import StoreConflict
 from jobping.store.bridge import Database
-from jobping.store.digests import Digests
+from jobping.store.digests import Claim, Digests
 from jobping.store.matches import Matches
 from jobping.store.profiles import Profiles
 
@@ -201,7 +201,15 @@ async def test_profile_removed_takes_every_row_about_it_along(database: Database
     await record(database, *(match_of(who, posting) for who in (ana, bob) for posting in postings))
     items = [(posting.id, f"row:{posting.id}") for posting in postings]
     for who in (ana, bob):
-        await Digests(database=database).claim(who.id, "monday", items)
+        claim = Claim(
+            profile=who.id,
+            period="monday",
+            items=items,
+            ways=["files"],
+            made_at=NOON,
+            give_up_at=NOON,
+        )
+        assert await Digests(database=database).claim(claim)
     await Profiles(database=database).remove("ana")
     for table in ("match", "digest", "digest_item"):
         rows = await sql(database, f"SELECT DISTINCT profile_id FROM {table}")
