@@ -11,10 +11,9 @@ import attrs
 import trio
 
 from jobping.actors.messages import DigestMessage, FirstCycleEnded, MatchesRecorded
-from jobping.actors.sender import LOOK_EVERY_S, Sender
+from jobping.actors.sender import LOOK_EVERY_S, STORE_AWAY_S, Sender
 from jobping.clock import Clock
 from jobping.core.digest import Digest, compose, dedup_key, select
-from jobping.core.digest_view import Watch
 from jobping.core.ids import ProfileId, SourceName
 from jobping.core.profile import StoredProfile
 from jobping.core.schedule import (
@@ -37,7 +36,6 @@ from supervisors import Context
 from supervisors import Delivery as Received
 
 PENDING_LIMIT = 500  # best unsent matches from which a digest is chosen
-WATCH_S = 30.0  # what the footers say is so old at most
 ANSWER_AFTER_S = 240.0  # below the patience of who asks: slow ways go on later
 
 
@@ -75,27 +73,19 @@ class DigestActor:
     _is_first_awaited: bool = attrs.field(default=False, init=False)
     _skipped: dict[ProfileId, str] = attrs.field(factory=dict, init=False)
     _next_due_at: dt.datetime | None = attrs.field(default=None, init=False)
-    _watch: Watch = attrs.field(factory=Watch, init=False)
-    _watched_at: float = attrs.field(default=float("-inf"), init=False)
 
     async def run(self, ctx: Context[DigestMessage]) -> None:
         """Claim and send what is due until asked to stop; then let what is in hand go out."""
         self._beat = ctx.beat
         self._senders = tuple(self._sender(way, ctx) for way in self.deliveries)
-        failure: StoreUnavailable | None = None
         with single_errors():
             async with trio.open_nursery() as nursery:
                 for sender in self._senders:
                     nursery.start_soon(sender.run)
                 ctx.started()
-                try:
-                    await self._listen(ctx, nursery)
-                except StoreUnavailable as error:
-                    failure = error
+                await self._listen(ctx, nursery)
                 for sender in self._senders:
                     sender.stop()
-        if failure is not None:
-            raise failure
 
     def _sender(self, way: Delivery, ctx: Context[DigestMessage]) -> Sender:
         return Sender(
@@ -141,6 +131,17 @@ class DigestActor:
         return min(LOOK_EVERY_S, (self._next_due_at - self.clock.utcnow()).total_seconds())
 
     async def _claim_due(self, stop_requested: trio.Event) -> None:
+        """Claim what is due; while the database is away, wait for it, as the senders do."""
+        while not stop_requested.is_set():
+            try:
+                await self._claim_all(stop_requested)
+                break
+            except StoreUnavailable:
+                self._beat()
+            with trio.move_on_after(STORE_AWAY_S):
+                await stop_requested.wait()
+
+    async def _claim_all(self, stop_requested: trio.Event) -> None:
         """Claim one digest for every profile whose period has come, and wake the senders."""
         self._next_due_at, self._is_first_awaited = None, False
         if not self._senders:
@@ -228,7 +229,7 @@ class DigestActor:
         )
         return [way.name for way in self.deliveries if way.takes(probe)]
 
-    async def _compose(self, taken: TakenDigest) -> OutgoingDigest:
+    def _compose(self, taken: TakenDigest) -> OutgoingDigest:
         made_at = self.clock.utcnow()
         return OutgoingDigest(
             profile=taken.profile.profile.name,
@@ -237,24 +238,19 @@ class DigestActor:
             profile_id=taken.profile.id,
             made_at=made_at,
             to=taken.profile.address,
+            unsubscribe_token=taken.unsubscribe_token,
             digest=compose(
                 taken.profile.profile,
                 taken.items,
                 made_at,
                 taken.since,
-                await self._what_is_watched(),
+                taken.watch,
                 left_out=taken.left_out,
                 credits=self.credits,
                 expects_model=self.expects_model,
                 rules=self.rules,
             ),
         )
-
-    async def _what_is_watched(self) -> Watch:
-        if self.clock.monotonic() - self._watched_at > WATCH_S:
-            self._watch = await self.digests.watch()
-            self._watched_at = self.clock.monotonic()
-        return self._watch
 
     def _say_skipped(self, profile: ProfileId, period: str, why: str) -> None:
         """Say once that nothing goes out; of digests as things happen that is no news."""

@@ -5,8 +5,10 @@ the two is seen. Whether it went out is then asked of the way; where it cannot k
 again with the same message id, or counts as sent where the way says so.
 """
 
+import math
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 
 import attrs
 import trio
@@ -20,7 +22,7 @@ from jobping.store.digests import Digests, End, Finished, TakenDigest
 
 LOOK_EVERY_S = 60.0  # what is to be tried again, and what other daemons claim; our choice
 SEND_WITHIN_S = 30.0  # one delivery, its turn not counted
-STOP_WITHIN_S = 10.0  # the one in hand, below the actor's time to stop
+STOP_WITHIN_S = 5.0  # for the one in hand, but for a letter that its way does not let be cut short
 STORE_AWAY_S = 5.0  # a unit has waited as long for a connection before it gave up
 CUT_SHORT_OFTEN = 2  # a digest that ends the daemon again and again must not do so at once
 _WHY_LIMIT = 300
@@ -41,7 +43,7 @@ class Sender:
     way: Delivery
     digests: Digests
     by: str
-    compose: Callable[[TakenDigest], Awaitable[OutgoingDigest]]
+    compose: Callable[[TakenDigest], OutgoingDigest]
     on_finished: Callable[[Finished, int], None]
     beat: Callable[[], None]
     busy: Callable[[float], AbstractContextManager[object]]
@@ -51,6 +53,7 @@ class Sender:
     _idle: trio.Event = attrs.field(factory=trio.Event, init=False)
     _waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _sending: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _stop_by: float = attrs.field(default=math.inf, init=False)
     _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def nudge(self) -> None:
@@ -64,7 +67,7 @@ class Sender:
         self._stopping.set()
         self._idle.set()
         self._waiting.cancel()
-        self._sending.deadline = trio.current_time() + STOP_WITHIN_S
+        self._stop_by = self._sending.deadline = trio.current_time() + STOP_WITHIN_S
 
     async def wait_idle(self) -> None:
         """Wait until all that was owed at the last nudge was tried once, or a stop."""
@@ -86,15 +89,11 @@ class Sender:
                 await self._wait(STORE_AWAY_S)
                 continue
             if taken is not None:
-                with trio.CancelScope(deadline=self._stop_at()) as self._sending:
-                    await self._handle(taken)
+                await self._handle(taken)
                 self.beat()
             elif not self._nudged.is_set():
                 self._idle.set()
                 await self._wait(LOOK_EVERY_S)
-
-    def _stop_at(self) -> float:
-        return trio.current_time() + (STOP_WITHIN_S if self._stopping.is_set() else float("inf"))
 
     async def _wait(self, longest_s: float) -> None:
         """Wait for a nudge, for so long at most; not at all once stopped."""
@@ -106,7 +105,7 @@ class Sender:
         """Send what was taken, unless that is settled or has no sense any more."""
         if taken.was_cut_short and await self._settle(taken):
             return
-        outgoing = await self.compose(taken)
+        outgoing = self.compose(taken)
         if not self.way.takes(outgoing):
             await self._end(taken, End.SKIPPED, "nobody to send it to any more")
         elif not taken.items and taken.left_out.closed:
@@ -140,8 +139,11 @@ class Sender:
     async def _send(self, taken: TakenDigest, outgoing: OutgoingDigest) -> None:
         refused = None
         try:
-            with self.busy(2 * SEND_WITHIN_S), trio.fail_after(SEND_WITHIN_S):
-                await self.way.send(outgoing)
+            with trio.CancelScope(deadline=self._stop_by) as self._sending:
+                with self.busy(2 * SEND_WITHIN_S), trio.fail_after(SEND_WITHIN_S):
+                    await self.way.send(outgoing)
+            if self._sending.cancelled_caught:
+                return  # it stays taken, and is found so at the next start
             end, error = End.SENT, None
         except DeliveryRejected as problem:
             end, error = End.FAILED, str(problem)
@@ -165,21 +167,28 @@ class Sender:
             end, error = End.FAILED, f"given up after {taken.attempts} attempts: {error}"
         why = None if error is None else error[:_WHY_LIMIT]
         self._say(taken, end, why, (again_at - utcnow).total_seconds())
-        while True:
-            try:
-                finished = await self.digests.end(
-                    taken.id,
-                    self.way.name,
-                    end,
-                    next_attempt_at=again_at,
-                    error=why,
-                    refused=refused,
-                )
-                break
-            except StoreUnavailable:
-                await trio.sleep(STORE_AWAY_S)
+        finished = await self._record(
+            partial(
+                self.digests.end,
+                taken.id,
+                self.way.name,
+                end,
+                next_attempt_at=again_at,
+                error=why,
+                refused=refused,
+            )
+        )
         if finished is not None:
             self.on_finished(finished, len(taken.items))
+
+    async def _record(self, end: Callable[[], Awaitable[Finished | None]]) -> Finished | None:
+        """Write an end whatever happens meanwhile, so that what went out does not go again."""
+        while True:
+            with suppress(StoreUnavailable), trio.move_on_after(STORE_AWAY_S, shield=True):
+                return await end()
+            if trio.current_time() >= self._stop_by:
+                return None
+            await trio.sleep(1.0)
 
     def _say(self, taken: TakenDigest, end: End, why: str | None, retry_in_s: float) -> None:
         """Say what did not go out."""

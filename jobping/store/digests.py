@@ -13,6 +13,7 @@ from typing import Final
 import asyncpg
 import attrs
 
+from jobping.core.consent import Purpose, make_token
 from jobping.core.digest_view import Failing, LeftOut, Watch
 from jobping.core.ids import DigestId, Domain, PostingId, ProfileId
 from jobping.core.match import MatchedPosting
@@ -87,7 +88,8 @@ _TAKEN = """
 SELECT d.id AS digest_id, d.period, d.message_id, d.claimed_at, d.give_up_at, d.left_out,
        p.id, p.version, p.origin, p.wishes, p.schedule, p.subscriber_id, p.email, p.address,
        (SELECT max(claimed_at) FROM digest e
-        WHERE e.profile_id = p.id AND e.state = 'sent' AND e.id < d.id) AS since
+        WHERE e.profile_id = p.id AND e.state = 'sent' AND e.id < d.id) AS since,
+       (SELECT key FROM consent_key) AS consent_key
 FROM digest d JOIN stored_profile p ON p.id = d.profile_id
 WHERE d.id = $1
 """
@@ -185,6 +187,8 @@ class TakenDigest:
 
     Attributes:
         profile: As it stands at this moment, consent included.
+        unsubscribe_token: The same at every attempt; None where there is no address.
+        watch: What stands behind it at this moment.
         message_id: A UUID made with the claim; the same at every attempt.
         items: What is open of what was claimed, best first.
         claimed_at: Aware UTC.
@@ -196,6 +200,8 @@ class TakenDigest:
 
     id: DigestId
     profile: StoredProfile
+    unsubscribe_token: str | None
+    watch: Watch
     period: str
     message_id: str
     items: tuple[MatchedPosting, ...]
@@ -297,19 +303,28 @@ async def _take(
         if taken is None:
             return None
         row = await connection.fetchrow(_TAKEN, taken["digest_id"])
-        items = await connection.fetch(_ITEMS, taken["digest_id"])
-        matched = await with_links(connection, tuple(map(matched_of, items)))
-        return None if row is None else _taken_of(taken, row, matched)
+        items = tuple(map(matched_of, await connection.fetch(_ITEMS, taken["digest_id"])))
+        if row is None:
+            return None
+        matched = await with_links(connection, items)
+        return _taken_of(taken, row, matched, await _watch(connection))
 
 
 def _taken_of(
-    taken: asyncpg.Record, row: asyncpg.Record, items: tuple[MatchedPosting, ...]
+    taken: asyncpg.Record, row: asyncpg.Record, items: tuple[MatchedPosting, ...], watch: Watch
 ) -> TakenDigest:
+    profile = profile_of(row)
+    token = None
+    if profile.subscriber is not None:
+        since = row["claimed_at"]
+        token = make_token(row["consent_key"], profile.subscriber, Purpose.UNSUBSCRIBE, since)
     is_open = tuple(item for item in items if item.posting.closed_at is None)
     limit, company, repeats = row["left_out"]
     return TakenDigest(
         id=DigestId(row["digest_id"]),
-        profile=profile_of(row),
+        profile=profile,
+        unsubscribe_token=token,
+        watch=watch,
         period=row["period"],
         message_id=row["message_id"],
         items=is_open,
