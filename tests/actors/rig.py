@@ -90,11 +90,13 @@ class Faulty:
 
     Attributes:
         delay_s: Each unit begins so much later.
+        in_hand: Units that run now.
     """
 
     inner: Database
     is_down: bool = False
     delay_s: float = 0.0
+    in_hand: int = 0
 
     async def run(
         self, unit: Callable[..., Awaitable[object]], *values: object, **named: object
@@ -103,7 +105,11 @@ class Faulty:
             await trio.lowlevel.checkpoint()
             raise StoreUnavailable("taken away by the test")
         await trio.sleep(self.delay_s)
-        return await self.inner.run(unit, *values, **named)
+        self.in_hand += 1
+        try:
+            return await self.inner.run(unit, *values, **named)
+        finally:
+            self.in_hand -= 1
 
 
 @attrs.frozen
