@@ -2,7 +2,7 @@
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
 store, alerts, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper
-domain that is held by lease), control, heartbeat.
+domain that is held by lease), control, lifesign, heartbeat.
 """
 
 import math
@@ -26,6 +26,7 @@ from jobping.actors.digest import DigestActor
 from jobping.actors.domain_gate import DomainGate
 from jobping.actors.heartbeat import Heartbeat
 from jobping.actors.ingest import ingest
+from jobping.actors.lifesign import Lifesign
 from jobping.actors.matcher import Matcher
 from jobping.actors.messages import (
     BoardPolled,
@@ -90,6 +91,7 @@ from supervisors import (
     ChildSpec,
     Context,
     ExitKind,
+    HealthState,
     Mailbox,
     MailboxSpec,
     Overflow,
@@ -308,6 +310,12 @@ def build_tree(materials: Materials) -> Supervisor:
         ChildSpec[object](
             id="control", start=_fresh(partial(_operator, materials, boxes, statistics))
         ),
+        ChildSpec[object](
+            id="lifesign",
+            start=_fresh(
+                lambda: _lifesign(materials, lambda: root.health().state is HealthState.OK)
+            ),
+        ),
         ChildSpec[object](  # last: its first sample finds every part started
             id="heartbeat", start=_fresh(partial(_heartbeat, materials, statistics))
         ),
@@ -320,6 +328,16 @@ def build_tree(materials: Materials) -> Supervisor:
         rng=materials.rng,
     )
     return root
+
+
+def _lifesign(materials: Materials, is_well: Callable[[], bool]) -> Lifesign:
+    url = materials.settings.alerts.heartbeat_url
+    return Lifesign(
+        url=url.reveal() if url is not None else None,
+        fetcher=materials.fetcher,
+        is_well=is_well,
+        emit=materials.emit_as("lifesign"),
+    )
 
 
 def _alerts(materials: Materials) -> AlertsActor:

@@ -386,6 +386,14 @@ level = "loud"
             "[supply]\nminimum = 9\ntarget = 8",
             "[supply] target = 8: must be at least minimum, 9",
         ),
+        (
+            "[alerts]\nheartbeat_url = 'ftp://token@a.example/x'",
+            "[alerts] heartbeat_url = (hidden): must be a URL such as https://example.org/ping/ID",
+        ),
+        (
+            "[[profile]]\nname = 'me'\nwhen = 'hourly'",
+            '[[profile]] 1 when = "hourly": must be one of instant, daily, weekly',
+        ),
         ("[digest]\nat = []", '[digest] at = []: must be at least one time such as "08:00"'),
         (
             "[digest]\nat = ['25:00']",

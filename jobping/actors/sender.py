@@ -139,9 +139,12 @@ class Sender:
     async def _send(self, taken: TakenDigest, outgoing: OutgoingDigest) -> None:
         refused = None
         try:
-            with trio.CancelScope(deadline=self._stop_by) as self._sending:
-                with self.busy(2 * SEND_WITHIN_S), trio.fail_after(SEND_WITHIN_S):
-                    await self.way.send(outgoing)
+            with (
+                trio.CancelScope(deadline=self._stop_by) as self._sending,
+                self.busy(2 * SEND_WITHIN_S),
+                trio.fail_after(SEND_WITHIN_S),
+            ):
+                await self.way.send(outgoing)
             if self._sending.cancelled_caught:
                 return  # it stays taken, and is found so at the next start
             end, error = End.SENT, None

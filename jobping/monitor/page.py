@@ -43,7 +43,8 @@ section { margin-top: 1rem; }
 .figure b { display: block; font-size: 1.45rem; font-variant-numeric: tabular-nums; }
 .figure.bad b, td.bad { color: var(--bad); }
 .figure p { margin: 0; }
-.pair { display: grid; gap: 1rem 2rem; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); }
+.pair { display: grid; gap: 1rem 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); }
 .pair h3 { margin: 0 0 .4rem; font-size: .95rem; font-weight: 600; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem .3rem 0; text-align: left; vertical-align: middle;

@@ -29,6 +29,7 @@ from jobping.settings._places import (
     read_own_file,
 )
 from jobping.settings._records import (
+    AlertSettings,
     BudgetSettings,
     DeliverySettings,
     LlmSettings,
@@ -46,6 +47,7 @@ from jobping.settings._tables import DEFAULT, Notes, Table
 from jobping.sources import SOURCES
 
 __all__ = [
+    "AlertSettings",
     "BudgetSettings",
     "DeliverySettings",
     "DemoOptions",

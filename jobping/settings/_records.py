@@ -223,13 +223,15 @@ class DeliverySettings:
 
 @attrs.frozen(kw_only=True)
 class AlertSettings:
-    """`[alerts]`: what an operator is told of.
+    """`[alerts]`: what an operator is told of, and who is told that all is well.
 
     Attributes:
         rules: Those that are on.
+        heartbeat_url: Asked now and then while the daemon fares well; None: nobody is.
     """
 
     rules: tuple[Rule, ...] = RULES
+    heartbeat_url: Secret | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -294,11 +294,13 @@ def read_retention(root: Table, matching: MatchingSettings) -> Retention:
 
 
 def read_alerts(root: Table) -> AlertSettings:
-    """Read `[alerts]`: a table for each rule that is to be another than the shipped one."""
+    """Read `[alerts]`, with a table for each rule that is to be another than the shipped one."""
     with root.table("alerts") as table:
         named = table.names()
         rules = [_read_rule(table, rule) if rule.name in named else rule for rule in RULES]
-    return AlertSettings(rules=tuple(rule for rule in rules if rule is not None))
+        url = table.take("heartbeat_url", values.secret_url, None)
+    on = tuple(rule for rule in rules if rule is not None)
+    return AlertSettings(rules=on, heartbeat_url=url)
 
 
 def _read_rule(root: Table, rule: Rule) -> Rule | None:

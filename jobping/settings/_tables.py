@@ -13,7 +13,7 @@ from jobping.settings._values import Parse, shown
 
 T = TypeVar("T")
 DEFAULT = "default"
-_HIDDEN = frozenset({"url", "api_key", "email"})
+_HIDDEN = frozenset({"url", "api_key", "email", "heartbeat_url"})
 """Keys whose values are never shown, not even wrong ones."""
 
 

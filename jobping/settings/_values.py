@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from jobping.core.addresses import Allowed, parse_url
 from jobping.core.mail_address import check_mail_address
 from jobping.core.posting import Interval
 from jobping.core.profile import PayFloor
@@ -218,6 +219,13 @@ def web_url(value: object) -> str:
         if parts and plain and parts.scheme in ("http", "https") and parts.hostname:
             return value.strip().rstrip("/")
     raise ValueError("a URL such as https://api.openai.com/v1")
+
+
+def secret_url(value: object) -> Secret:
+    """Read an address that is asked as it stands, and whose path or query may be a secret."""
+    if isinstance(value, str) and isinstance(parse_url(value), Allowed):
+        return Secret(value)
+    raise ValueError("a URL such as https://example.org/ping/ID")
 
 
 def word(value: object) -> str:
