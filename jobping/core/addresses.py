@@ -7,7 +7,7 @@ A URL is judged as text before it is used, an address at the moment of the conne
 import enum
 import re
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import quote, urljoin
 
 import attrs
@@ -210,6 +210,17 @@ def judge_address(address: Address, *, allow: Iterable[Network]) -> Refused | No
     if any(inner in network for network in allow if network.version == inner.version):
         return None
     return None if _is_global(inner) else Refused(Refusal.ADDRESS)
+
+
+def is_near(host: str, *, allow: Iterable[Network] = ()) -> bool:
+    """Whether a host, as an operator wrote it, is on loopback or in one of the networks."""
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return address.is_loopback or any(address in network for network in allow)
 
 
 def _embedded_ipv4(address: Address) -> IPv4Address | None:

@@ -1,11 +1,10 @@
 """Where a model is asked, and in which dialect; imports nothing heavy."""
 
-import ipaddress
 from typing import Final
 
 import attrs
 
-from jobping.core.addresses import Network, Refused, parse_url, split_domain
+from jobping.core.addresses import Network, Refused, is_near, parse_url, split_domain
 from jobping.core.model import Dialect
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -41,17 +40,8 @@ class ModelPlace:
         if isinstance(parsed, Refused):
             raise ValueError(f"not a usable URL ({parsed.why.value}): {self.base_url[:200]!r}")
         host, _ = split_domain(parsed.domain)
-        if parsed.scheme == "http" and self.key is not None and not self._is_near(host):
+        if parsed.scheme == "http" and self.key is not None and not is_near(host, allow=self.allow):
             raise ValueError(
                 f"{parsed.domain}: the key would go over the network in clear; use https, or "
                 "`[network] allow` for an address of your own"
             )
-
-    def _is_near(self, host: str) -> bool:
-        if host == "localhost":
-            return True
-        try:
-            address = ipaddress.ip_address(host.strip("[]"))
-        except ValueError:
-            return False
-        return address.is_loopback or any(address in network for network in self.allow)
