@@ -93,6 +93,15 @@ class Fetcher:
         finally:
             self._leave(exchange)
 
+    async def call(self, request: PageRequest, hosts: frozenset[Domain]) -> Page | Redirected:
+        """Make one exchange over a connection of its own; arguments and errors as theirs."""
+        try:
+            async with self.exchange(request, hosts=hosts) as exchange:
+                return await exchange.run()
+        finally:
+            for domain in hosts:
+                self._transport.rest(domain)
+
     async def rest(self, domain: Domain) -> None:
         """Close the idle connections of a network location, at the end of a walk."""
         self._transport.rest(domain)
