@@ -8,9 +8,10 @@ import os
 import platform
 import random
 import resource
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_network
@@ -28,7 +29,13 @@ from jobping.core.board import Board, Origin
 from jobping.core.ids import Domain, SourceName
 from jobping.core.schedule import DigestRules, When
 from jobping.core.summary import Summary, Traffic
-from jobping.delivery import ConsoleDelivery, Delivery, FilesDelivery
+from jobping.delivery import (
+    ConsoleDelivery,
+    Delivery,
+    FilesDelivery,
+    SmtpDelivery,
+    WebhookDelivery,
+)
 from jobping.demo.model_server import ModelServer, open_model_server
 from jobping.demo.recorded import read_recordings
 from jobping.demo.synthetic import Synthetic
@@ -320,10 +327,20 @@ class _Noted:
 
 @attrs.define(kw_only=True)
 class _Daemon:
-    """One run: the parts, joined."""
+    """One run: the parts, joined.
+
+    Attributes:
+        tls: How every server but the model's is checked.
+        poster: Asks what the operator names; boards have a client of their own, which one host
+            must not be asked through by two.
+        ways: Closes the ways out.
+    """
 
     settings: Settings
     plan: _Plan
+    tls: ssl.SSLContext = attrs.field(factory=ssl.create_default_context)
+    poster: Fetcher | None = None
+    ways: ExitStack = attrs.field(factory=ExitStack)
     clock: Clock = attrs.field(factory=Clock)
     database: Database = attrs.field(factory=Database)
     events: Inbox = attrs.field(init=False)
@@ -353,18 +370,14 @@ class _Daemon:
             open_log(self.settings.log, stream=stream, journal=journal, tap=self.events.tap) as log,
             own_state(_made(self.settings.state_dir)) as id,
             explained_aborts(),
+            self.ways,
         ):
             self.drain = Drain(clock=self.clock, emit=log.emit)
             self._say_started(log)
             async with (
                 open_loop(emit=log.emit),
-                open_fetcher(
-                    limits=FetchLimits(),
-                    allow=self.settings.network.allow,
-                    user_agent=user_agent(self.settings),
-                    emit=self._emit_as(log, "fetch"),
-                    clock=self.clock,
-                ) as fetcher,
+                self._open_fetcher(self._emit_as(log, "fetch")) as fetcher,
+                self._open_fetcher(self._emit_as(log, "webhook")) as self.poster,
                 trio.open_nursery() as nursery,
             ):
                 service = ServiceManager(
@@ -402,6 +415,16 @@ class _Daemon:
             traffic=traffic,
             duration_s=duration_s,
             pace=self.plan.pace,
+        )
+
+    def _open_fetcher(self, emit: Emit) -> AbstractAsyncContextManager[Fetcher]:
+        return open_fetcher(
+            limits=FetchLimits(),
+            allow=self.settings.network.allow,
+            user_agent=user_agent(self.settings),
+            emit=emit,
+            clock=self.clock,
+            tls=self.tls,
         )
 
     def _emit_as(self, log: Log, actor: str) -> Emit:
@@ -570,11 +593,20 @@ class _Daemon:
 
     def _deliveries(self) -> tuple[Delivery, ...]:
         """Return the ways out of digests."""
+        self.ways.close()
         ways: list[Delivery] = []
-        if self.settings.delivery.files is not None:
-            ways.append(FilesDelivery(directory=self.settings.delivery.files))
+        wanted = self.settings.delivery
+        if wanted.files is not None:
+            ways.append(FilesDelivery(directory=wanted.files))
+        if wanted.smtp is not None:
+            mail = SmtpDelivery(relay=wanted.smtp, tls=self.tls, clock=self.clock)
+            self.ways.callback(mail.close)
+            ways.append(mail)
+        if wanted.webhook is not None and self.poster is not None:
+            hook = wanted.webhook
+            ways.append(WebhookDelivery(hook=hook, post=self.poster.call, clock=self.clock))
         on_screen = sys.stdout.isatty() or self.plan.shows_digests
-        if self.settings.delivery.console and on_screen and not self.plan.json:
+        if wanted.console and on_screen and not self.plan.json:
             ways.append(ConsoleDelivery(stream=sys.stdout))
         return tuple(ways)
 

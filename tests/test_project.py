@@ -97,7 +97,7 @@ def test_readme_gives_the_default_of_every_setting(configured):
 
 def test_readme_names_every_variable_of_ours_and_no_other():
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "jobping").rglob("*.py"))
-    known = set(re.findall(r'"((?:JOBPING|OPENAI)_[A-Z_]+[A-Z])"', code))
+    known = set(re.findall(r'"((?:JOBPING|OPENAI|SMTP)_[A-Z_]+[A-Z])"', code))
     known |= {"JOBPING_DATABASE_URL_FILE", "OPENAI_API_KEY_FILE"}
     assert {row[0].strip("`") for row in rows("Configuration", "variable")} == known
 

@@ -103,7 +103,7 @@ def test_wrong_configuration_alone_is_not_restarted() -> None:
 def test_credentials_are_those_that_the_settings_read() -> None:
     code = "".join(p.read_text() for p in (UNITS.parent / "jobping/settings").glob("*.py"))
     for name in values("jobping.service", "LoadCredential"):
-        assert f'"{name}"' in code
+        assert f'"{name.upper()}"' in code or f'"JOBPING_{name.upper()}"' in code
 
 
 def test_example_configuration_is_right(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class SmtpDelivery:
     """
 
     relay: Relay
-    tls: ssl.SSLContext = attrs.field(factory=ssl.create_default_context)
+    tls: ssl.SSLContext
     clock: Clock = attrs.field(factory=Clock)
     name: str = attrs.field(default="smtp", init=False)
     resends: bool = attrs.field(default=True, init=False)

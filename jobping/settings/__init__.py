@@ -1,7 +1,8 @@
 """What an operator can say: one file, a few variables and options, read once into `Settings`.
 
-`_records` is the result, `_sections` and `_models` the schema of the file, `_values` the types of
-its values, `_tables` the reading that reports every mistake at once, `_places` files and folders.
+`_records` is the result, `_sections`, `_models` and `_delivery` the schema of the file, `_values`
+the types of its values, `_tables` the reading that reports every mistake at once, `_places` files
+and folders, `_credentials` secrets.
 This package is the only reader of the environment.
 """
 
@@ -18,6 +19,8 @@ from jobping.events import LEVELS
 from jobping.logs import LogConfig
 from jobping.settings import _sections as sections
 from jobping.settings import _values as values
+from jobping.settings._credentials import Exposed, read_credential
+from jobping.settings._delivery import read_delivery
 from jobping.settings._models import read_budget, read_llm
 from jobping.settings._places import (
     Found,
@@ -181,7 +184,7 @@ def read_system() -> SystemSettings:
 
 def environment_for_child(extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for a program that we start: nothing of systemd's, no secrets."""
-    own = ("JOBPING_", "NOTIFY_", "WATCHDOG_", "CREDENTIALS_", "OPENAI_")
+    own = ("JOBPING_", "NOTIFY_", "WATCHDOG_", "CREDENTIALS_", "OPENAI_", "SMTP_")
     environ = os.environ  # noqa: TID251 - the one reader of it
     return {key: environ[key] for key in environ if not key.startswith(own)} | dict(extra)
 
@@ -228,6 +231,9 @@ class _Reading:
         llm, exposed_too = read_llm(
             root, folder, state_dir, budget.prices, self.around, network.allow
         )
+        delivery, exposed_there = read_delivery(
+            root, folder, state_dir, self.around, self.mode, network.allow
+        )
         keys, shown = self._keys()
         matching = sections.read_matching(root)
         settings = Settings(
@@ -246,11 +252,11 @@ class _Reading:
             budget=budget,
             llm=llm,
             digest=sections.read_digest(root),
-            delivery=sections.read_delivery(root, folder, state_dir),
+            delivery=delivery,
             alerts=sections.read_alerts(root),
             log=self._log(root),
             system=_system(self.around),
-            exposed=(*exposed, *exposed_too, *shown),
+            exposed=(*exposed, *exposed_too, *exposed_there, *shown),
             not_found=self._not_found(openai_api_key=llm.api_key, database_url=store.url),
             keys=keys,
         )
@@ -277,28 +283,19 @@ class _Reading:
             return ()
         return tuple(name for name, secret in credentials.items() if secret is None)
 
-    def _store(
-        self, root: Table, folder: Path
-    ) -> tuple[StoreSettings, tuple[tuple[str, str], ...]]:
+    def _store(self, root: Table, folder: Path) -> tuple[StoreSettings, Exposed]:
         store = sections.read_store(root, folder)
         if store.url and values.has_password(store.url) and self.mode & stat.S_IROTH:
             self.notes.complain(
                 "[store] url",
                 f"holds a password and others can read it; run: chmod o= {self.notes.file}",
             )
-        credential = find_credential("database_url", "JOBPING_DATABASE_URL", self.around)
-        if credential is None:
-            return store, ()
-        try:
-            url = values.database_url(credential.text)
-        except ValueError as error:
-            self.notes.problems.append(f"{credential.origin}: database_url: must be {error}")
-            return store, ()
-        self.notes.override("store.url", url, credential.origin)
-        exposed = (("database_url", "JOBPING_DATABASE_URL"),) if credential.exposed else ()
-        return attrs.evolve(store, url=url), exposed
+        url, exposed = read_credential(
+            "store.url", "JOBPING_DATABASE_URL", values.database_url, self.around, self.notes
+        )
+        return (store, ()) if url is None else (attrs.evolve(store, url=url), exposed)
 
-    def _keys(self) -> tuple[tuple[tuple[str, Secret], ...], tuple[tuple[str, str], ...]]:
+    def _keys(self) -> tuple[tuple[tuple[str, Secret], ...], Exposed]:
         """Return the keys of sources by their variables, and which came in plain variables."""
         keys, exposed = [], []
         for variable in (name for source in SOURCES for name in source.credentials):

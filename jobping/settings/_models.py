@@ -12,13 +12,13 @@ from jobping.core.pricing import PriceTable, check_chain, to_nanousd
 from jobping.errors import ConfigError
 from jobping.llm.prices import load_prices
 from jobping.settings import _values as values
-from jobping.settings._places import Surroundings, find_credential, read_own_file
-from jobping.settings._records import BudgetSettings, LlmSettings, Network, Secret
+from jobping.settings._credentials import Exposed, read_credential
+from jobping.settings._places import Surroundings, read_own_file
+from jobping.settings._records import BudgetSettings, LlmSettings, Network
 from jobping.settings._tables import DEFAULT, Notes, Table
 
 T = TypeVar("T")
 
-KEY: Final = "OPENAI_API_KEY"
 _MOST_TOKENS: Final = 10**15
 _TOKENS: Final = values.worded(values.whole(0, _MOST_TOKENS))
 _DOLLARS: Final = values.worded(values.dollars)
@@ -109,7 +109,7 @@ def read_llm(
     prices: PriceTable,
     around: Surroundings,
     allow: tuple[Network, ...],
-) -> tuple[LlmSettings, tuple[tuple[str, str], ...]]:
+) -> tuple[LlmSettings, Exposed]:
     """Read `[llm]` with the variables that go before it; also the secrets others could see."""
     own, notes = LlmSettings(), root.notes
     with root.table("llm") as table:
@@ -127,7 +127,9 @@ def read_llm(
         notes.complain("[llm] dialect", "a compatible server needs its base_url")
     if (why := check_chain(prices, models)) is not None:
         notes.complain("[llm] models", why)
-    key, exposed = _api_key(around, notes)
+    key, exposed = read_credential(
+        "llm.api_key", "OPENAI_API_KEY", values.secret_word, around, notes
+    )
     dirs = (tokenizer, around.path("TIKTOKEN_CACHE_DIR"), state_dir / "tiktoken")
     llm = LlmSettings(
         api_key=key,
@@ -144,21 +146,6 @@ def read_llm(
     except ValueError as error:
         notes.complain("[llm] base_url", str(error))
     return llm, exposed
-
-
-def _api_key(
-    around: Surroundings, notes: Notes
-) -> tuple[Secret | None, tuple[tuple[str, str], ...]]:
-    credential = find_credential("openai_api_key", KEY, around)
-    if credential is None:
-        return None, ()
-    try:
-        key = values.secret_word(credential.text)
-    except ValueError as error:
-        notes.problems.append(f"{credential.origin}: openai_api_key: must be {error}")
-        return None, ()
-    notes.override("llm.api_key", key, credential.origin)
-    return key, (("openai_api_key", KEY),) if credential.exposed else ()
 
 
 class _Environment:

@@ -19,6 +19,7 @@ from jobping.core.retention import Retention
 from jobping.core.robots import Use
 from jobping.core.schedule import DigestRules
 from jobping.core.supply import SupplyRules
+from jobping.delivery import Hook, Relay
 from jobping.llm.place import OPENAI_URL, ModelPlace
 from jobping.llm.prices import load_prices
 from jobping.logs import LogConfig
@@ -215,10 +216,14 @@ class DeliverySettings:
 
     Attributes:
         files: The directory of their files; None: no files.
+        smtp: The server for mail; None: no mail.
+        webhook: Where they are posted, too; None: nowhere.
     """
 
     console: bool = True
     files: Path | None = None
+    smtp: Relay | None = None
+    webhook: Hook | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -21,7 +21,6 @@ from jobping.logs import Form, LogConfig
 from jobping.settings import _values as values
 from jobping.settings._records import (
     AlertSettings,
-    DeliverySettings,
     MatchingSettings,
     NetworkSettings,
     SourceSettings,
@@ -262,16 +261,6 @@ def _times(value: object) -> tuple[dt.time, ...]:
     if not times:
         raise ValueError('at least one time such as "08:00"')
     return times
-
-
-def read_delivery(root: Table, folder: Path, state_dir: Path) -> DeliverySettings:
-    """Read `[delivery]`."""
-    default: Path | None = state_dir / "digests"
-    with root.table("delivery") as table:
-        return DeliverySettings(
-            console=table.take("console", values.truth, True),
-            files=table.take("files", values.path_or_false(folder), default),
-        )
 
 
 def read_retention(root: Table, matching: MatchingSettings) -> Retention:

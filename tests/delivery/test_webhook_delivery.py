@@ -146,9 +146,13 @@ async def test_private_place_gets_nothing(host: str) -> None:
     async with open_fault_server({"*": respond()}) as server:
         port = server.domain.rpartition(":")[2]
         async with open_test_fetcher(allow=()) as fetcher:
-            with pytest.raises((ValueError, DeliveryDeferred), match="wrong host|guard"):
+
+            async def send() -> None:
                 hook = Hook(url=f"https://{host}:{port}/")
                 await WebhookDelivery(hook=hook, post=fetcher.call).send(outgoing())
+
+            with pytest.raises((ValueError, DeliveryDeferred), match=r"wrong host|guard"):
+                await send()
         assert (server.requests, server.connections) == ([], 0)
 
 
