@@ -1,18 +1,24 @@
-"""Digests into a directory: `PROFILE/PERIOD_MESSAGE-ID.txt` and `.html` beside it.
+"""Digests into a directory: `PROFILE/PERIOD_MESSAGE-ID.txt`, `.html` beside it, and a feed of all.
 
 A file appears whole or not at all, for its owner only. The text is put in place last, so that it
 says that the digest is complete.
 """
 
 import contextlib
+import datetime as dt
 import os
+import socket
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import attrs
 import trio
 
+from jobping.delivery.feed import Entry, render_feed
 from jobping.delivery.protocol import OutgoingDigest
 from jobping.errors import ConfigError, DeliveryDeferred
 
@@ -79,6 +85,8 @@ class FilesDelivery:
         if (folder / f"{stem}.txt").exists():
             return
         _replace(folder / f"{stem}.html", digest.digest.html)
+        feed = render_feed(digest.profile, _feed_id(folder), _entries(folder))
+        _replace(folder / "feed.atom", feed)
         _replace(folder / f"{stem}.txt", f"{digest.digest.subject}\n\n{digest.digest.text}")
         _sync_directory(folder)
         _sync_directory(self.directory)
@@ -92,6 +100,23 @@ class FilesDelivery:
             if folder.is_dir()
             for path in folder.iterdir()
         )
+
+
+def _entries(folder: Path) -> Iterator[Entry]:
+    """Yield the digests that have a page, the newest first."""
+    pages = [(path.stat().st_mtime, path) for path in folder.glob("[!.]*_*.html")]
+    for written_at, path in sorted(pages, reverse=True):
+        yield Entry(
+            id=path.stem.partition("_")[2],
+            page=path.read_text(encoding="utf-8"),
+            href=quote(path.name),
+            updated=dt.datetime.fromtimestamp(written_at, dt.UTC),
+        )
+
+
+def _feed_id(folder: Path) -> str:
+    """Return the same URI at every time, and no other feed's."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"{socket.gethostname()}{folder.absolute()}").urn
 
 
 def _replace(path: Path, text: str) -> None:

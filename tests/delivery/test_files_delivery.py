@@ -44,7 +44,9 @@ async def test_digest_becomes_a_text_and_a_page_for_the_owner_only(tmp_path):
         os.umask(before)
 
     stem = f"2026-11-12T0800_{ID}"
-    assert files_in(directory) == {
+    files = files_in(directory)
+    assert files.pop("berlin/feed.atom").startswith("<?xml")
+    assert files == {
         f"berlin/{stem}.txt": "1 job for berlin\n\nSöme text\n",
         f"berlin/{stem}.html": "<p>Söme page</p>\n",
     }
@@ -53,6 +55,7 @@ async def test_digest_becomes_a_text_and_a_page_for_the_owner_only(tmp_path):
         "berlin": 0o700,
         f"{stem}.txt": 0o600,
         f"{stem}.html": 0o600,
+        "feed.atom": 0o600,
     }
 
 
@@ -77,10 +80,11 @@ async def test_digest_cut_off_before_its_text_was_not_sent_and_is_sent_again(tmp
     assert await delivery.was_sent(ID) is False
     await delivery.send(outgoing())
     assert await delivery.was_sent(ID) is True
-    assert files_in(tmp_path) == {
-        f"berlin/2026-11-12T0800_{ID}.txt": "1 job for berlin\n\nSöme text\n",
-        f"berlin/2026-11-12T0800_{ID}.html": "<p>Söme page</p>\n",
-    }
+    files = files_in(tmp_path)
+    assert files["berlin/feed.atom"].count("<entry>") == 1
+    assert files[f"berlin/2026-11-12T0800_{ID}.txt"] == "1 job for berlin\n\nSöme text\n"
+    assert files[f"berlin/2026-11-12T0800_{ID}.html"] == "<p>Söme page</p>\n"
+    assert len(files) == 3
 
 
 async def test_digest_sent_again_changes_nothing(tmp_path):
