@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ssl
+from pathlib import Path
 
 import attrs
 import trustme
@@ -19,6 +20,11 @@ class Certificates:
         context = ssl.create_default_context()
         self._authority.configure_trust(context)
         return context
+
+    def write(self, path: Path) -> Path:
+        """Write the authority's certificate for the daemon's `SSL_CERT_FILE`."""
+        self._authority.cert_pem.write_to_path(path)
+        return path
 
     def server(
         self,
