@@ -8,29 +8,38 @@ from jobping.core.digest_view import DigestView, ItemView
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'"
 _STYLE: Final = """
-:root { color-scheme: light dark; --ink: #1c1c1e; --dim: #5f6368; --line: #dcdce0;
-  --page: #f4f4f6; --card: #ffffff; --link: #0b57d0; --mark: #8a5200; --wash: #fff3dc; }
-@media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --dim: #a5a7ad; --line: #3a3a3f;
-  --page: #17171a; --card: #222226; --link: #8ab4f8; --mark: #ffd48a; --wash: #3d3017; } }
-body { margin: 0; padding: 1.25rem .75rem; background: var(--page); color: var(--ink);
+:root { color-scheme: light dark; }
+body { margin: 0; padding: 1.25rem .75rem; background: #f4f4f6; color: #1c1c1e;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { max-width: 40rem; margin: 0 auto; overflow-wrap: anywhere; }
 h1 { margin: 0; font-size: 1.4rem; line-height: 1.25; }
 h2 { margin: 0; font-size: 1.08rem; line-height: 1.35; }
 p { margin: .3rem 0 0; }
 ol { list-style: none; margin: 1rem 0 0; padding: 0; }
-li { margin: 0 0 .75rem; padding: .9rem 1rem; background: var(--card);
-  border: 1px solid var(--line); border-radius: .6rem; }
-a { color: var(--link); }
+li { margin: 0 0 .75rem; padding: .9rem 1rem; background: #ffffff;
+  border: 1px solid #dcdce0; border-radius: .6rem; }
+a { color: #0b57d0; }
 h2 a { text-decoration: none; }
 h2 a:hover { text-decoration: underline; }
-.dim { color: var(--dim); font-size: .9rem; }
-.why { border-left: 3px solid var(--line); padding-left: .6rem; }
+.dim { color: #5f6368; font-size: .9rem; }
+.why { border-left: 3px solid #dcdce0; padding-left: .6rem; }
 .mark { display: inline-block; padding: .05rem .5rem; border-radius: 1rem; font-size: .85rem;
-  color: var(--mark); background: var(--wash); }
-footer { margin-top: 1.25rem; padding-top: .75rem; border-top: 1px solid var(--line); }
+  color: #8a5200; background: #fff3dc; }
+footer { margin-top: 1.25rem; padding-top: .75rem; border-top: 1px solid #dcdce0; }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: .9em; }
 """
+"""Plain values: mail programs know no variables."""
+_DARK: Final = """
+@media (prefers-color-scheme: dark) {
+  body { background: #17171a; color: #ececf0; }
+  li { background: #222226; border-color: #3a3a3f; }
+  a { color: #8ab4f8; }
+  .dim { color: #a5a7ad; }
+  .why, footer { border-color: #3a3a3f; }
+  .mark { color: #ffd48a; background: #3d3017; }
+}
+"""
+"""By itself: some mail programs drop a whole sheet for one rule that they do not know."""
 
 
 def render_html(view: DigestView) -> str:
@@ -50,6 +59,7 @@ def render_html(view: DigestView) -> str:
 <meta name="referrer" content="no-referrer" />
 <title>{escape(view.subject)}</title>
 <style>{_STYLE}</style>
+<style>{_DARK}</style>
 </head>
 <body>
 <main>

@@ -66,7 +66,7 @@ class Mail:
 
 @attrs.define(eq=False, kw_only=True)
 class MailServer:
-    """A running server, and the handler of all its connections.
+    """A running server.
 
     Attributes:
         answers: What the next commands of a kind get instead of the usual answer.
@@ -97,53 +97,60 @@ class MailServer:
         own = {"host": "localhost", "port": self.port, "sender": "jobs@sender.example"}
         return Relay(**{**own, **fields})
 
+
+@attrs.define(eq=False)
+class _Handler:
+    """The handler of all connections; aiosmtpd reads every attribute of it for each of them."""
+
+    server: MailServer
+
     def login(
-        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
+        self, smtp: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
     ) -> AuthResult:
-        self.logins += 1
+        self.server.logins += 1
         assert isinstance(data, LoginPassword)
         right = data.password == SECRET.encode()
         return AuthResult(success=right, handled=False, auth_data=data.login.decode())
 
-    async def _instead(self, server: SMTP, step: str) -> str | None:
-        answer = self.answers[step].pop(0) if self.answers[step] else None
+    async def _instead(self, smtp: SMTP, step: str) -> str | None:
+        answer = self.server.answers[step].pop(0) if self.server.answers[step] else None
         if answer == HANG_UP:
-            server.transport.abort()
+            smtp.transport.abort()
             return "421 hung up"
         if isinstance(answer, float):
             await asyncio.sleep(answer)
             return None
         return answer
 
-    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+    async def handle_EHLO(self, smtp, session, envelope, hostname, responses):
         session.host_name = hostname
-        instead = await self._instead(server, "EHLO")
+        instead = await self._instead(smtp, "EHLO")
         return responses if instead is None else [instead]
 
-    async def handle_MAIL(self, server, session, envelope, address, options):
-        if (instead := await self._instead(server, "MAIL")) is not None:
+    async def handle_MAIL(self, smtp, session, envelope, address, options):
+        if (instead := await self._instead(smtp, "MAIL")) is not None:
             return instead
         envelope.mail_from = address
         return "250 OK"
 
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        if (instead := await self._instead(server, "RCPT")) is not None:
+    async def handle_RCPT(self, smtp, session, envelope, address, options):
+        if (instead := await self._instead(smtp, "RCPT")) is not None:
             return instead
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server, session, envelope):
+    async def handle_DATA(self, smtp, session, envelope):
         """Take the letter; an answer that is not a refusal comes after it was taken."""
-        instead = await self._instead(server, "DATA")
+        instead = await self._instead(smtp, "DATA")
         if instead is not None and instead[0] in "45" and instead != "421 hung up":
             return instead
-        self.mails.append(
+        self.server.mails.append(
             Mail(
                 sender=envelope.mail_from,
                 to=tuple(envelope.rcpt_tos),
                 content=envelope.original_content or envelope.content,
                 user=session.auth_data,
-                is_secured=session.ssl is not None or self.is_implicit,
+                is_secured=session.ssl is not None or self.server.is_implicit,
             )
         )
         return instead or "250 OK taken"
@@ -155,12 +162,12 @@ class _Counted(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not hasattr(self, "first"):
             self.first = transport
-            self.event_handler.connections += 1
-            self.event_handler._open.add(transport)
+            self.event_handler.server.connections += 1
+            self.event_handler.server._open.add(transport)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.event_handler._open.discard(self.first)
+        self.event_handler.server._open.discard(self.first)
         super().connection_lost(error)
 
 
@@ -182,7 +189,8 @@ def mail_server(
     """
     logging.getLogger("mail").setLevel(logging.CRITICAL)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        handler = MailServer(port=listener.getsockname()[1], is_implicit=implicit)
+        running = MailServer(port=listener.getsockname()[1], is_implicit=implicit)
+        handler = _Handler(running)
         ending: list[Callable[[], object]] = []
         is_up = threading.Event()
 
@@ -204,7 +212,7 @@ def mail_server(
             async with await loop.create_server(connected, sock=listener, ssl=within):
                 is_up.set()
                 await end.wait()
-                for transport in handler._open.copy():
+                for transport in running._open.copy():
                     transport.abort()
                 await asyncio.sleep(0.01)
 
@@ -212,7 +220,7 @@ def mail_server(
         thread.start()
         is_up.wait(10)
         try:
-            yield handler
+            yield running
         finally:
             ending[0]()
             thread.join(10)
