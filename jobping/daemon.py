@@ -8,6 +8,7 @@ import os
 import platform
 import random
 import resource
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,6 +26,7 @@ import trio
 from jobping.actors.alerts import Inbox
 from jobping.clock import Clock
 from jobping.control import own_state
+from jobping.core.alerting import Change
 from jobping.core.board import Board, Origin
 from jobping.core.ids import Domain, SourceName
 from jobping.core.schedule import DigestRules, When
@@ -35,6 +37,7 @@ from jobping.delivery import (
     FilesDelivery,
     SmtpDelivery,
     WebhookDelivery,
+    write_notice,
 )
 from jobping.demo.model_server import ModelServer, open_model_server
 from jobping.demo.recorded import read_recordings
@@ -42,7 +45,7 @@ from jobping.demo.synthetic import Synthetic
 from jobping.demo.world import Supplier, World, open_world
 from jobping.drain import Drain
 from jobping.early import EarlySignals, deliver_signals, keep_signals
-from jobping.errors import ConfigError, StoreUnavailable
+from jobping.errors import ConfigError, DeliveryError, StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher, FetchLimits, open_fetcher
 from jobping.inspection import Debugging, say_tree
@@ -50,6 +53,7 @@ from jobping.logs import Log, is_journal, open_log
 from jobping.reload import Reloader
 from jobping.sdnotify import ServiceManager, explained_aborts
 from jobping.settings import (
+    DeliverySettings,
     DemoOptions,
     LlmSettings,
     RunOptions,
@@ -69,7 +73,7 @@ from jobping.store.pool import PoolLimits
 from jobping.tree import Materials, Stores, build_tree
 from supervisors import Context, Supervisor, run_daemon
 
-__all__ = ["Outcome", "Stores", "demo", "open_dsn", "open_stores", "run"]
+__all__ = ["Outcome", "Stores", "demo", "open_dsn", "open_stores", "run", "send_notice"]
 
 UNAVAILABLE: Final = 69  # design/operations.md section 5, as `cli` exits for the same error
 CONFIG: Final = 78
@@ -523,7 +527,9 @@ class _Daemon:
         if self.materials is not None:
             self.materials.settings = settings
             self.materials.sources = sources_of(settings)
+            self.ways.close()
             self.materials.deliveries = self._deliveries()
+            self.materials.notices = self._far_ways(settings.noticed)
 
     async def _sync(self) -> tuple[int, int, int]:
         stores = Stores.of(self.database)
@@ -543,6 +549,7 @@ class _Daemon:
             deliveries=self._deliveries(),
             daemon=id,
             run=log.run,
+            notices=self._far_ways(self.settings.noticed),
             events=self.events,
             control_dir=self.settings.system.runtime_dir or self.settings.state_dir,
             cycle_s=self.plan.cycle_s,
@@ -593,22 +600,63 @@ class _Daemon:
 
     def _deliveries(self) -> tuple[Delivery, ...]:
         """Return the ways out of digests."""
-        self.ways.close()
         ways: list[Delivery] = []
         wanted = self.settings.delivery
         if wanted.files is not None:
             ways.append(FilesDelivery(directory=wanted.files))
-        if wanted.smtp is not None:
-            mail = SmtpDelivery(relay=wanted.smtp, tls=self.tls, clock=self.clock)
-            self.ways.callback(mail.close)
-            ways.append(mail)
-        if wanted.webhook is not None and self.poster is not None:
-            hook = wanted.webhook
-            ways.append(WebhookDelivery(hook=hook, post=self.poster.call, clock=self.clock))
+        ways += self._far_ways(wanted)
         on_screen = sys.stdout.isatty() or self.plan.shows_digests
         if wanted.console and on_screen and not self.plan.json:
             ways.append(ConsoleDelivery(stream=sys.stdout))
         return tuple(ways)
+
+    def _far_ways(self, wanted: DeliverySettings) -> tuple[Delivery, ...]:
+        return _far_ways(wanted, self.tls, self.poster, self.clock, self.ways)
+
+
+def _far_ways(
+    wanted: DeliverySettings,
+    tls: ssl.SSLContext,
+    poster: Fetcher | None,
+    clock: Clock,
+    closing: ExitStack,
+) -> tuple[Delivery, ...]:
+    """Return mail and webhook, with connections of their own.
+
+    Args:
+        closing: Closes them.
+    """
+    ways: list[Delivery] = []
+    if wanted.smtp is not None:
+        mail = SmtpDelivery(relay=wanted.smtp, tls=tls, clock=clock)
+        closing.callback(mail.close)
+        ways.append(mail)
+    if wanted.webhook is not None and poster is not None:
+        ways.append(WebhookDelivery(hook=wanted.webhook, post=poster.call, clock=clock))
+    return tuple(ways)
+
+
+async def send_notice(settings: Settings, change: Change, emit: Emit) -> dict[str, str]:
+    """Send a notice at once; return by way what stood against it, empty where it went out."""
+    answers = {}
+    clock, tls = Clock(), ssl.create_default_context()
+    with ExitStack() as closing:
+        async with open_fetcher(
+            limits=FetchLimits(),
+            allow=settings.network.allow,
+            user_agent=user_agent(settings),
+            emit=emit,
+            clock=clock,
+            tls=tls,
+        ) as poster:
+            notice = write_notice(change, socket.gethostname(), settings.alerts.email)
+            for way in _far_ways(settings.noticed, tls, poster, clock, closing):
+                answers[way.name] = ""
+                try:
+                    await way.send(notice)
+                except DeliveryError as error:
+                    answers[way.name] = str(error)
+    return answers
 
 
 def _read_checked(read: Callable[[], Settings]) -> Settings:

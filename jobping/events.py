@@ -316,6 +316,8 @@ EVENTS: tuple[EventType, ...] = (
            "A rule of `[alerts]` holds; `subject` is whom it is about, `value` its figure."),
     _event("alert.resolved", "info", "rule subject value",
            "What an alert was about is well again, for as long as its rule wants it."),
+    _event("alert.untold", "warning", "rule subject way why",
+           "The notice of an alert did not go out; unless it was refused it is tried again."),
     _event("lifesign.lost", "warning", "why",
            "`alerts.heartbeat_url` does not answer; it is asked again, and nothing else suffers."),
     _event("lifesign.regained", "info", "",

@@ -176,6 +176,7 @@ class Materials:
         on_cycle_end: Called when the first cycle has ended.
         resident_bytes: Reads the memory of this process.
         left: What the gates of ended actors knew.
+        notices: The ways out of alerts.
         events: What the alerts are to judge.
         alerts: What they have made of it so far.
         generation: Which configuration holds.
@@ -190,6 +191,7 @@ class Materials:
     sources: Mapping[SourceName, Source]
     fetcher: Fetcher
     deliveries: Sequence[Delivery]
+    notices: Sequence[Delivery] = ()
     daemon: str
     run: str
     control_dir: Path
@@ -345,6 +347,9 @@ def _alerts(materials: Materials) -> AlertsActor:
         alerts=materials.alerts,
         rules=materials.settings.alerts.rules,
         inbox=materials.events,
+        ways=materials.notices,
+        to=materials.settings.alerts.email,
+        host=socket.gethostname(),
         emit=materials.emit_as("alerts"),
     )
 

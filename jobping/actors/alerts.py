@@ -1,7 +1,7 @@
 """The alerts: the rules of `core.alerting` on the daemon's own events, and a notice per change."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -9,14 +9,22 @@ import trio
 
 from jobping.clock import Clock
 from jobping.core.alerting import WATCHED, Alerts, Change, Rule, State
+from jobping.delivery import Delivery, OutgoingDigest, write_notice
+from jobping.errors import DeliveryDeferred, DeliveryError
 from jobping.events import Emit
 from supervisors import Context
 
 LOOK_EVERY_S: Final = 5.0
-"""How late a notice may be; our choice."""
+"""How late an alert may be; our choice."""
 EVENTS: Final = 20_000
 """Watched events that wait for the next look; older ones are forgotten. 4,000 a second come from
 no daemon of ours."""
+NOTICES: Final = 100
+"""Notices that wait for one way; a flood beyond it is in the log."""
+SEND_WITHIN_S: Final = 30.0
+AGAIN_AFTER_S: Final = 60.0
+AT_THE_END_S: Final = 5.0
+"""For what is not sent yet when the daemon stops."""
 
 
 @attrs.define
@@ -48,26 +56,76 @@ class AlertsActor:
     Attributes:
         alerts: What is known so far; outlives this actor.
         rules: Those that hold from its start on.
+        ways: Where notices go beside the log; each has a task and a queue of its own.
+        to: The operator's mail address, or None.
+        host: What notices call this machine.
     """
 
     alerts: Alerts
     rules: tuple[Rule, ...]
     inbox: Inbox
+    ways: Sequence[Delivery] = ()
+    to: str | None = None
+    host: str = ""
     emit: Emit
+    _queues: list[trio.MemorySendChannel[Change]] = attrs.field(factory=list, init=False)
 
     async def run(self, ctx: Context[object]) -> None:
         """Judge until asked to stop."""
         self.alerts.use(self.rules)
-        ctx.started()
-        while not ctx.stop_requested.is_set():
-            with ctx.busy(3 * LOOK_EVERY_S), trio.move_on_after(LOOK_EVERY_S):
-                await ctx.stop_requested.wait()
-            for change in self.inbox.judge(self.alerts):
-                self._say(change)
+        async with trio.open_nursery() as nursery:
+            for way in self.ways:
+                queue, waiting = trio.open_memory_channel[Change](NOTICES)
+                self._queues.append(queue)
+                nursery.start_soon(self._send_all, way, waiting)
+            ctx.started()
+            while not ctx.stop_requested.is_set():
+                with ctx.busy(3 * LOOK_EVERY_S), trio.move_on_after(LOOK_EVERY_S):
+                    await ctx.stop_requested.wait()
+                for change in self.inbox.judge(self.alerts):
+                    self._say(change)
+            for queue in self._queues:
+                queue.close()
+            nursery.cancel_scope.deadline = trio.current_time() + AT_THE_END_S
 
     def _say(self, change: Change) -> None:
         rule, subject, value = change.rule, change.subject, change.value
         if change.state is State.FIRED:
-            self.emit("alert.fired", rule=rule.name, subject=subject, value=value, why=rule.summary)
+            why = rule.summary
+            self.emit("alert.fired", rule=rule.name, subject=subject, value=value, why=why)
         else:
             self.emit("alert.resolved", rule=rule.name, subject=subject, value=value)
+        for queue, way in zip(self._queues, self.ways, strict=True):
+            try:
+                queue.send_nowait(change)
+            except trio.WouldBlock:
+                self._say_untold(change, way, f"{NOTICES} notices wait before it")
+
+    async def _send_all(self, way: Delivery, waiting: trio.MemoryReceiveChannel[Change]) -> None:
+        async for change in waiting:
+            notice = write_notice(change, self.host, self.to)
+            error = await _send(way, notice)
+            if error is not None:
+                self._say_untold(change, way, str(error))
+            while isinstance(error, DeliveryDeferred):
+                await trio.sleep(AGAIN_AFTER_S)
+                error = await _send(way, notice)
+
+    def _say_untold(self, change: Change, way: Delivery, why: str) -> None:
+        rule, subject = change.rule.name, change.subject
+        self.emit("alert.untold", rule=rule, subject=subject, way=way.name, why=why)
+
+
+async def _send(way: Delivery, notice: OutgoingDigest) -> DeliveryError | None:
+    """Send a notice; return what stands against it."""
+    if not way.takes(notice):
+        return None
+    await way.wait_turn()
+    try:
+        with trio.fail_after(SEND_WITHIN_S):
+            await way.send(notice)
+    except DeliveryError as error:
+        return error
+    except trio.TooSlowError:
+        return DeliveryDeferred(f"{way.name}: not sent in {SEND_WITHIN_S:.0f} s")
+    return None

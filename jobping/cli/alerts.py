@@ -6,17 +6,20 @@ import math
 import sys
 from typing import Any
 
+import trio
+
 from jobping.cli.output import Column, print_json, print_table
 from jobping.cli.parser import (
     Commands,
     ExitCode,
+    UsageError,
     add_command,
     add_commands,
     add_config_options,
     add_json_option,
 )
 from jobping.cli.report import add_period_options
-from jobping.cli.session import settings_of
+from jobping.cli.session import quiet_log, settings_of
 from jobping.cli.watch import add_stream_options, now, opened
 from jobping.core.alerting import RULES, Alerts, Change, Rule, State
 from jobping.core.duration import duration
@@ -39,7 +42,7 @@ def add(commands: Commands) -> None:
         "alerts",
         "what you are told of, and what you would have been told",
         group="watch and steer",
-        usage="[check]",
+        usage="[check|test]",
         details="Without a command: the rules as they hold. `[alerts.RULE]` in the configuration"
         " changes one.",
         examples=[
@@ -47,6 +50,7 @@ def add(commands: Commands) -> None:
             "jobping alerts check                    exit code 1: something fires",
             "jobping alerts check --since 7d         would it have fired last week?",
             "jobping alerts check --file jobping.log --json",
+            "jobping alerts test breaker_open        does a notice arrive?",
         ],
     )
     add_json_option(parser)
@@ -61,10 +65,32 @@ def add(commands: Commands) -> None:
         " journal also what should have come up to now is judged, such as statistics of a daemon"
         " that is gone. Exits 1 where something fires at the end.",
     )
+    testing = add_command(below, "test", "send a notice as if a rule had fired just now")
+    testing.add_argument("name", metavar="RULE", help="one of `jobping alerts`")
+    add_config_options(testing)
+    testing.set_defaults(command=_test)
     add_period_options(checking, "1d")
     add_json_option(checking)
     add_stream_options(checking)
     checking.set_defaults(command=_check)
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    rule = next((rule for rule in RULES if rule.name == arguments.name), None)
+    if rule is None:
+        raise UsageError(f"alerts test: {arguments.name}: no such rule; see `jobping alerts`")
+    settings = settings_of(arguments)
+    change = Change(rule=rule, subject="(a test)", state=State.FIRED, at=now())
+    # here: it imports every part of the daemon
+    from jobping.daemon import send_notice
+
+    with quiet_log(settings) as emit:
+        answers = trio.run(send_notice, settings, change, emit)
+    for way, error in answers.items():
+        print(f"{way}: {error or 'sent'}")
+    if not answers:
+        print("alerts go to the log only; `[alerts] email` and `webhook` send them on")
+    return ExitCode.FAILED if any(answers.values()) else ExitCode.OK
 
 
 def _list(arguments: argparse.Namespace) -> int:

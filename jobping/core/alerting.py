@@ -284,9 +284,9 @@ class Alerts:
             case "child.restarted":
                 self._restarted("parts", self._restarts, at)
             case "digest.failed":
-                self._pulse("digest_failed", _text(fields.get("profile")), at)
+                self._pulse("digest_failed", _profile(fields), at)
             case "digest.sent":
-                id = _Id("digest_failed", _text(fields.get("profile")))
+                id = _Id("digest_failed", _profile(fields))
                 if id in self._watches:  # well at once, however lately it failed
                     self._resolve(id, at)
             case "log.dropped" | "lines.lost":
@@ -493,6 +493,11 @@ def _window_end(limit: str, at: float) -> float:
     if limit.startswith("day"):
         return at - at % DAY_S + DAY_S
     return (today.replace(day=1) + dt.timedelta(days=32)).replace(day=1).timestamp()
+
+
+def _profile(fields: Mapping[str, object]) -> str:
+    id = fields.get("profile")
+    return f"profile {id}" if isinstance(id, int) else ""
 
 
 def _text(value: object) -> str:

@@ -253,7 +253,7 @@ class _Reading:
             llm=llm,
             digest=sections.read_digest(root),
             delivery=delivery,
-            alerts=sections.read_alerts(root),
+            alerts=sections.read_alerts(root, delivery),
             log=self._log(root),
             system=_system(self.around),
             exposed=(*exposed, *exposed_too, *exposed_there, *shown),

@@ -232,10 +232,14 @@ class AlertSettings:
 
     Attributes:
         rules: Those that are on.
+        email: Where notices go through `[delivery.smtp]`; None: no mail.
+        webhook: They are posted to `[delivery.webhook]`, too.
         heartbeat_url: Asked now and then while the daemon fares well; None: nobody is.
     """
 
     rules: tuple[Rule, ...] = RULES
+    email: str | None = None
+    webhook: bool = False
     heartbeat_url: Secret | None = None
 
 
@@ -309,6 +313,15 @@ class Settings:
     exposed: tuple[tuple[str, str], ...] = ()
     not_found: tuple[str, ...] = ()
     keys: tuple[tuple[str, Secret], ...] = ()
+
+    @property
+    def noticed(self) -> DeliverySettings:
+        """The ways out that notices take."""
+        return DeliverySettings(
+            console=False,
+            smtp=self.delivery.smtp if self.alerts.email is not None else None,
+            webhook=self.delivery.webhook if self.alerts.webhook else None,
+        )
 
     def why_off(self, source: Source) -> str | None:
         """Return in one line why a source is not asked, or None where it is."""

@@ -21,6 +21,7 @@ from jobping.logs import Form, LogConfig
 from jobping.settings import _values as values
 from jobping.settings._records import (
     AlertSettings,
+    DeliverySettings,
     MatchingSettings,
     NetworkSettings,
     SourceSettings,
@@ -282,14 +283,20 @@ def read_retention(root: Table, matching: MatchingSettings) -> Retention:
     return retention
 
 
-def read_alerts(root: Table) -> AlertSettings:
+def read_alerts(root: Table, delivery: DeliverySettings) -> AlertSettings:
     """Read `[alerts]`, with a table for each rule that is to be another than the shipped one."""
     with root.table("alerts") as table:
+        email = table.take("email", values.mail_address, None)
+        webhook = table.take("webhook", values.truth, False)
         named = table.names()
         rules = [_read_rule(table, rule) if rule.name in named else rule for rule in RULES]
         url = table.take("heartbeat_url", values.secret_url, None)
-    on = tuple(rule for rule in rules if rule is not None)
-    return AlertSettings(rules=on, heartbeat_url=url)
+    if email is not None and delivery.smtp is None:
+        table.notes.complain("[alerts] email", "needs [delivery.smtp]")
+    if webhook and delivery.webhook is None:
+        table.notes.complain("[alerts] webhook = true", "needs [delivery.webhook]")
+    kept = tuple(rule for rule in rules if rule is not None)
+    return AlertSettings(rules=kept, email=email, webhook=webhook, heartbeat_url=url)
 
 
 def _read_rule(root: Table, rule: Rule) -> Rule | None:

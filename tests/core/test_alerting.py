@@ -181,10 +181,10 @@ def test_daemon_that_starts_again_and_again_is_told_over_its_runs():
 
 
 def test_failed_digest_is_well_when_the_next_one_goes_out():
-    events = (0, "digest.failed", {"profile": "p"}), (60, "digest.sent", {"profile": "p"})
+    events = (0, "digest.failed", {"profile": 7}), (60, "digest.sent", {"profile": 7})
     assert play(*events, until=60) == [
-        (0, "digest_failed p fired"),
-        (60, "digest_failed p resolved"),
+        (0, "digest_failed profile 7 fired"),
+        (60, "digest_failed profile 7 resolved"),
     ]
 
 

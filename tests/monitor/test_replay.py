@@ -33,7 +33,7 @@ LINES = (
     ("breaker.opened", {"domain": "b.example"}),
     ("breaker.closed", {"domain": "b.example"}),
     ("limiter.violated", {"domain": "c.example", "rule": "rate"}),
-    ("digest.failed", {"profile": "1"}),
+    ("digest.failed", {"profile": 1}),
     ("child.restarted", {"child": "x"}),
     ("budget.warned", {"limit": "day cost", "threshold": 80}),
 )
@@ -92,7 +92,7 @@ def test_alerts_see_what_the_level_of_the_log_leaves_out():
         open_log(LogConfig(level="error", form=Form.JSON), stream=stream, journal=False,
                  tap=inbox.tap) as log,
     ):  # fmt: skip
-        log.emit("digest.failed", level="warning", profile="1")
+        log.emit("digest.failed", level="warning", profile=1)
     assert [change.rule.name for change in inbox.judge(Alerts())] == ["digest_failed"]
 
 
