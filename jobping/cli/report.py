@@ -127,7 +127,7 @@ def _print(report: Report) -> None:
     if not report.events:
         return
     print()
-    print_pairs([(one.name, f"{one.value}  {one.detail}".rstrip()) for one in figures(report)])
+    print_pairs([(one.name, f"{one.value}{one.aside}") for one in figures(report)])
     for table in tables(report):
         print(f"\n{table.title}")
         print_table(_columns(table), table.rows, empty=table.empty)

@@ -312,7 +312,8 @@ class Alerts:
             self._tiers[domain] = _text(fields.get("tier")), at
         is_open = fields.get("breaker") in ("open", "half_open")
         self._set("breaker_open", domain, at, wrong=is_open)
-        if _Id("domain_silent", domain) not in self._watches:
+        is_held = fields.get("breaker") == "forced_open"  # by an operator, who knows
+        if is_held or _Id("domain_silent", domain) not in self._watches:
             self._expect("domain_silent", domain, at, UNPOLLED_S)
         fallen = all(tier == Tier.BACKFILL.value for tier, _at in self._tiers.values())
         self._set("all_backfill", "", at, wrong=fallen)

@@ -217,11 +217,11 @@ def _sites(report: Report) -> str:
         '<table class="sites"><thead><tr><th>site</th><th class="n wide">requests</th>'
         f'<th class="drawn">succeeded, 0 to 100 %</th><th></th><th class="drawn wide">{scale}</th>'
         '<th class="n">median</th><th class="n wide">95 %</th><th class="n">trips</th>'
-        '<th class="n wide">violations</th></tr></thead>'
+        '<th class="n wide">early</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>{rest}"
         f'<p class="dim">Dashed: {SUCCESS * 100:.0f} %, below which an alert fires. Answer times'
         " are the mean of each poll: the bar ends at the median, its line at the 95th percentile."
-        " Trips: how often the breaker opened.</p>"
+        " Trips: how often the breaker opened; early: requests that left sooner than promised.</p>"
     )
 
 

@@ -34,6 +34,11 @@ class Figure:
     detail: str = ""
     is_bad: bool = False
 
+    @property
+    def aside(self) -> str:
+        """The detail in brackets, to stand behind the value."""
+        return f" ({self.detail})" if self.detail else ""
+
 
 @attrs.frozen(kw_only=True)
 class Table:
@@ -87,7 +92,8 @@ def figures(report: Report) -> list[Figure]:
         Figure(
             name="digests",
             value=f"{report.total('sent'):,}",
-            detail=f"{report.total('items'):,} postings, {report.total('failed'):,} failures",
+            detail=f"{_many(report.total('items'), 'posting')},"
+            f" {_many(report.total('failed'), 'failure')}",
             is_bad=report.total("failed") > 0,
         ),
         _spending(report),
@@ -98,12 +104,13 @@ def _running(report: Report) -> Iterator[Figure]:
     restarts = report.notices["unit.restarted"]
     failures = report.notices["unit.failed"]
     said = f", systemd restarted it {restarts} x" if restarts else ""
-    said += f", {failures} failures" if failures else ""
-    value = f"{percent(report.up_s / report.span_s)}" if report.span_s else "-"
+    said += f", {_many(failures, 'failure')}" if failures else ""
+    value = percent(report.up_s / report.span_s if report.span_s else None)
+    starts = _many(report.runs, "start")
     yield Figure(
         name="running",
         value=value,
-        detail=f"{duration(report.up_s)} of {duration(report.span_s)}, {report.runs} starts{said}",
+        detail=f"{duration(report.up_s)} of {duration(report.span_s)}, {starts}{said}",
         is_bad=bool(failures),
     )
     pool = report.pool
@@ -113,6 +120,10 @@ def _running(report: Report) -> Iterator[Figure]:
         detail=f"busy on average, {percent(pool.busy_most if pool.samples else None)} at most,"
         f" of {pool.size}; work waited in {pool.waiting} of {pool.samples} samples",
     )
+
+
+def _many(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _asking(report: Report) -> Iterator[Figure]:
@@ -140,7 +151,7 @@ def _asking(report: Report) -> Iterator[Figure]:
 
 def _spending(report: Report) -> Figure:
     spent, each = report.spent(), report.per_match()
-    detail = f"{spent.calls:,} calls, {spent.failed:,} without an answer"
+    detail = f"{_many(spent.calls, 'call')}, {spent.failed:,} without an answer"
     if each is not None:
         detail += f"; {dollars(each)} a match"
     if spent.lapsed_nanousd:
@@ -187,31 +198,22 @@ def by_trouble(report: Report) -> list[tuple[str, DomainReport]]:
 
 
 def domains_table(report: Report) -> Table:
-    """Return how each site answered."""
-    rows = [
-        [
-            name,
-            f"{one.answers.total():,}",
-            percent(one.success),
-            seconds(one.latencies.quantile(0.5)),
-            seconds(one.latencies.quantile(0.95)),
-            f"{one.trips:,}",
-            f"{one.violations:,}",
-            f"{one.throttled:,}",
-            f"{one.new:,}",
-        ]
-        for name, one in by_trouble(report)
-    ]
-    heads = (
-        ">requests",
-        ">succeeded",
-        ">median",
-        ">95 %",
-        ">trips",
-        ">violations",
-        ">told to wait",
-    )
-    return Table(title="Sites", columns=("site", *heads, ">new"), rows=limited(rows))
+    """Return how each site answered; what happened to none has no column."""
+    sites = by_trouble(report)
+    columns: dict[str, list[str]] = {
+        "site": [name for name, _one in sites],
+        ">asked": [f"{one.answers.total():,}" for _name, one in sites],
+        ">ok": [percent(one.success) for _name, one in sites],
+        ">median": [seconds(one.latencies.quantile(0.5)) for _name, one in sites],
+        ">95 %": [seconds(one.latencies.quantile(0.95)) for _name, one in sites],
+        ">new": [f"{one.new:,}" for _name, one in sites],
+    }
+    for title, field in ((">trips", "trips"), (">early", "violations"), (">refused", "throttled")):
+        counts = [getattr(one, field) for _name, one in sites]
+        if any(counts):
+            columns[title] = [f"{n:,}" for n in counts]
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    return Table(title="Sites", columns=tuple(columns), rows=limited(rows))
 
 
 def tiers_table(report: Report) -> Table:
@@ -342,8 +344,7 @@ def markdown(report: Report) -> str:
 
 
 def _bullet(figure: Figure) -> str:
-    detail = f" ({figure.detail})" if figure.detail else ""
-    return f"- {figure.name}: **{figure.value}**{detail}"
+    return f"- {figure.name}: **{figure.value}**{figure.aside}"
 
 
 def _rows(table: Table) -> list[str]:
