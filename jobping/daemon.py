@@ -347,7 +347,7 @@ class _Daemon:
     ways: ExitStack = attrs.field(factory=ExitStack)
     clock: Clock = attrs.field(factory=Clock)
     database: Database = attrs.field(factory=Database)
-    events: Inbox = attrs.field(init=False)
+    events: Inbox = attrs.field(factory=Inbox)
     summary: Summary = attrs.field(factory=Summary)
     failure: ConfigError | StoreUnavailable | None = None
     cycle_ended: trio.Event = attrs.field(factory=trio.Event)
@@ -355,10 +355,6 @@ class _Daemon:
     counts: tuple[int, int, int] = (0, 0, 0)
     materials: Materials | None = None
     drain: Drain = attrs.field(init=False)
-
-    @events.default
-    def _events(self) -> Inbox:
-        return Inbox(self.clock)
 
     async def run(self) -> Outcome:
         """Run until a signal, the cycle's end, or the end of the time.

@@ -75,7 +75,7 @@ async def open_whole_tree(
         deliveries=(),
         daemon="test",
         run="test",
-        events=Inbox(clock),
+        events=Inbox(),
         control_dir=home,
         cycle_s=1e9,
         max_idle_s=180.0,

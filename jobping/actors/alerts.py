@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 import trio
 
-from jobping.clock import Clock
+from jobping.clock import utc_us
 from jobping.core.alerting import WATCHED, Alerts, Change, Rule, State
 from jobping.delivery import Delivery, OutgoingDigest, write_notice
 from jobping.errors import DeliveryDeferred, DeliveryError
@@ -31,7 +31,6 @@ AT_THE_END_S: Final = 5.0
 class Inbox:
     """Watched events on their way from whoever emits them, in any thread, to the actor."""
 
-    clock: Clock
     _events: deque[tuple[float, str, Mapping[str, object]]] = attrs.field(
         factory=lambda: deque(maxlen=EVENTS), init=False
     )
@@ -39,14 +38,14 @@ class Inbox:
     def tap(self, event: str, fields: Mapping[str, object]) -> None:
         """Take in an event; never waits."""
         if event in WATCHED:
-            self._events.append((self.clock.utcnow().timestamp(), event, fields))
+            self._events.append((utc_us() / 1e6, event, fields))
 
     def judge(self, alerts: Alerts) -> list[Change]:
         """Hand over what has come; return what changed up to now."""
         changes = list[Change]()
         while self._events:
             changes += alerts.note(*self._events.popleft())
-        return changes + alerts.advance(self.clock.utcnow().timestamp())
+        return changes + alerts.advance(utc_us() / 1e6)
 
 
 @attrs.define(kw_only=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from jobping.core.digest_view import DigestView, ItemView
 
-POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'"
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'"
 _STYLE: Final = """
 :root { color-scheme: light dark; }
 body { margin: 0; padding: 1.25rem .75rem; background: #f4f4f6; color: #1c1c1e;
@@ -49,20 +49,7 @@ def render_html(view: DigestView) -> str:
     listed = f"<ol>\n{items}\n</ol>" if items else ""
     profile = escape(view.profile)
     watched = "\n".join(f"<p>{escape(sentence)}</p>" for sentence in view.watched)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8" />
-<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}" />
-<meta name="viewport" content="width=device-width, initial-scale=1" />
-<meta name="color-scheme" content="light dark" />
-<meta name="referrer" content="no-referrer" />
-<title>{escape(view.subject)}</title>
-<style>{_STYLE}</style>
-<style>{_DARK}</style>
-</head>
-<body>
-<main>
+    body = f"""<main>
 <h1>{escape(view.headline)}</h1>
 <p class="dim">{escape(view.day)}</p>
 {notes}
@@ -73,7 +60,32 @@ def render_html(view: DigestView) -> str:
 All matches: <code>jobping matches {profile}</code>. See what it asks for:
 <code>jobping profile show {profile}</code>.</p>
 </footer>
-</main>
+</main>"""
+    return whole_page(view.subject, body, _STYLE, _DARK)
+
+
+def whole_page(title: str, body: str, *styles: str) -> str:
+    """Return a page that runs nothing and asks for nothing from outside.
+
+    Args:
+        title: As plain text.
+        body: As HTML.
+        styles: CSS, each in an element of its own: a mail program drops one that it cannot read.
+    """
+    style = "\n".join(f"<style>{one}</style>" for one in styles)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8" />
+<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}" />
+<meta name="viewport" content="width=device-width, initial-scale=1" />
+<meta name="color-scheme" content="light dark" />
+<meta name="referrer" content="no-referrer" />
+<title>{escape(title)}</title>
+{style}
+</head>
+<body>
+{body}
 </body>
 </html>
 """

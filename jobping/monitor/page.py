@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
-from jobping.core.digest_html import POLICY
+from jobping.core.digest_html import whole_page
 from jobping.core.pricing import dollars
 from jobping.core.printable import printable
 from jobping.monitor import plots, tables
@@ -109,19 +109,7 @@ def render_page(report: Report) -> str:
     said = "\n".join(f'<p class="note">{_text(note)}</p>' for note in tables.notes(report))
     period = _text(tables.period(report))
     body = "\n".join(_sections(report)) if report.events else _nothing(report)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8" />
-<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}" />
-<meta name="viewport" content="width=device-width, initial-scale=1" />
-<meta name="color-scheme" content="light dark" />
-<meta name="referrer" content="no-referrer" />
-<title>JobPing report, {period}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-{_HATCH}
+    main = f"""{_HATCH}
 <main>
 <h1>JobPing report</h1>
 <p class="dim">{period}</p>
@@ -131,10 +119,8 @@ def render_page(report: Report) -> str:
 <p>From {report.events:,} events of the log. Days and times are UTC. Hatched: the log does not say
 that the daemon ran. {_foreign(report)}</p>
 </footer>
-</main>
-</body>
-</html>
-"""
+</main>"""
+    return whole_page(f"JobPing report, {printable(tables.period(report))}", main, _STYLE)
 
 
 def _foreign(report: Report) -> str:

@@ -10,7 +10,6 @@ import trio
 from trio.testing import MockClock
 
 from jobping.actors.alerts import AlertsActor, Inbox
-from jobping.clock import Clock
 from jobping.core.alerting import RULES, Alerts
 from jobping.delivery import OutgoingDigest
 from jobping.errors import DeliveryDeferred, DeliveryError, DeliveryRejected
@@ -47,7 +46,7 @@ class Way:
 class Told:
     """What the actor emitted."""
 
-    inbox: Inbox = attrs.Factory(lambda: Inbox(Clock()))
+    inbox: Inbox = attrs.Factory(Inbox)
     lines: list[tuple[str, str]] = attrs.Factory(list)
 
     def emit(self, event: str, /, *, level: str | None = None, **fields: object) -> None:

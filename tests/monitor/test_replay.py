@@ -9,7 +9,6 @@ import attrs
 import pytest
 
 from jobping.actors.alerts import Inbox
-from jobping.clock import Clock
 from jobping.core.alerting import RULES, Alerts, Change, Rule, State
 from jobping.logs import Form, LogConfig, open_log
 from jobping.monitor.replay import replay
@@ -45,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_live_and_replayed_alerts_are_the_same_sequence(path):
-    alerts, inbox, rng = Alerts(QUICK), Inbox(Clock()), random.Random(5)
+    alerts, inbox, rng = Alerts(QUICK), Inbox(), random.Random(5)
     live: list[Change] = []
     with (
         path.open("w") as file,
@@ -77,14 +76,14 @@ def told(change: Change) -> tuple[str, str, str]:
 
 
 def test_emitting_never_waits_for_the_alerts():
-    inbox = Inbox(Clock())
+    inbox = Inbox()
     for _ in range(50_000):
         inbox.tap("log.dropped", {"n": 1})
     assert [change.rule.name for change in inbox.judge(Alerts())] == ["log_lost"]
 
 
 def test_alerts_see_what_the_level_of_the_log_leaves_out():
-    inbox = Inbox(Clock())
+    inbox = Inbox()
     read, write = os.pipe()
     with (
         os.fdopen(read, "rb"),
