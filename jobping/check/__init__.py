@@ -48,7 +48,7 @@ from jobping.daemon import (
 from jobping.demo.model_server import ModelServer, open_model_server
 from jobping.demo.synthetic import Synthetic
 from jobping.demo.world import World, open_world
-from jobping.errors import JobPingError
+from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher, FetchLimits, open_fetcher
 from jobping.logs import Form, Log, LogConfig, open_log
@@ -59,7 +59,7 @@ from jobping.tree import limiter_rules
 Say = Callable[[Finding], None]
 
 SECTION_S: Final = 90.0
-LOOPBACK: Final = ip_network("127.0.0.0/8")
+LOOPBACK: Final = ip_network("127.0.0.1/32")
 SEED: Final = 1
 
 
@@ -105,12 +105,23 @@ async def _check(settings: Settings, *, live: bool, say: Say) -> None:
         with file.open("wb") as stream:
             config = LogConfig(level="debug", form=Form.JSON)
             with open_log(config, stream=stream, journal=False) as log:
-                async with open_dsn(settings, log.emit) as dsn:
-                    await _measure(settings, dsn, folder, log, planted, say)
-                    if live:
-                        await _go_out(settings, dsn, folder, log, say)
+                await _measure_all(settings, folder, log, planted, say, live=live)
         lines = file.read_text(encoding="utf-8").splitlines()
         say(check_logs(lines, [*planted.all(), *_secrets_of(settings)]))
+
+
+async def _measure_all(
+    settings: Settings, folder: Path, log: Log, planted: "_Planted", say: Say, *, live: bool
+) -> None:
+    try:
+        async with open_dsn(settings, log.emit) as dsn:
+            await _measure(settings, dsn, folder, log, planted, say)
+            if live:
+                await _go_out(settings, dsn, folder, log, say)
+    except* (ConfigError, StoreUnavailable) as group:
+        text = "; ".join(str(error) for error in group.exceptions)
+        say(judged("store", text, holds=False, advice="without a database nothing runs"))
+        raise
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,7 @@ from jobping.clock import Clock
 from jobping.core.finding import Finding, judged, skipped
 from jobping.settings import Settings, known_source
 from jobping.store.bridge import Connection, Database
+from jobping.store.cluster import make_parents
 
 UNIT: Final = "jobping.service"
 UNIT_DIRS: Final = tuple(
@@ -147,6 +148,7 @@ def check_disk(state_dir: Path) -> Finding:
     """Write a file into the state directory, and see how much room is left."""
     advice = f"make room at {state_dir}, or name another --state-dir"
     try:
+        make_parents(state_dir)
         with tempfile.TemporaryFile(dir=state_dir) as file:
             file.write(b"check")
             file.flush()

@@ -1,13 +1,17 @@
 """The database connections: all at once, none to spare, used again, and not lost by cancels."""
 
 import random
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
 
 import trio
 
 from jobping.core.finding import Finding, judged
 from jobping.errors import StoreUnavailable
 from jobping.store.bridge import Connection, Database, PoolLimits
+
+R = TypeVar("R")
 
 CANCELS: Final = 200
 LEAST_USES: Final = 20
@@ -83,48 +87,44 @@ async def check_store(database: Database, limits: PoolLimits) -> Finding:
     return judged("store", "; ".join(wrong) or good, holds=not wrong, advice=ADVICE)
 
 
+async def _try(database: Database, unit: Callable[[Connection], Awaitable[R]]) -> R | None:
+    """Run a unit; None: the pool refused it."""
+    try:
+        return await database.run(unit)
+    except StoreUnavailable:
+        return None
+
+
 async def _all_at_once(database: Database, size: int) -> list[int]:
     """Return the connections that worked at the same time."""
     found: set[int] = set()
 
     async def hold() -> None:
-        try:
-            found.add(await database.run(_hold))
-        except StoreUnavailable:
-            return
+        pid = await _try(database, _hold)
+        if pid is not None:
+            found.add(pid)
 
-    async with trio.open_nursery() as nursery:
-        for _ in range(size):
-            nursery.start_soon(hold)
-    if len(found) < size:  # they had to be opened first, one after the other
+    for _ in range(2):  # at first they have to be opened, one after the other
         found.clear()
         async with trio.open_nursery() as nursery:
             for _ in range(size):
                 nursery.start_soon(hold)
+        if len(found) == size:
+            break
     return sorted(found)
 
 
 async def _wait_at_the_full(database: Database, size: int) -> float | None:
     """Return after how many seconds one more is refused; None: it was not."""
-
-    async def hold() -> None:
-        try:
-            await database.run(_hold_long)
-        except StoreUnavailable:
-            return
-
     async with trio.open_nursery() as nursery:
         for _ in range(size):
-            nursery.start_soon(hold)
+            nursery.start_soon(_try, database, _hold_long)
         await trio.sleep(HELD_S)
         began = trio.current_time()
-        try:
-            await database.run(_use)
-        except StoreUnavailable:
-            return trio.current_time() - began
-        finally:
-            nursery.cancel_scope.cancel()
-    return None
+        is_refused = await _try(database, _use) is None
+        waited_s = trio.current_time() - began
+        nursery.cancel_scope.cancel()
+    return waited_s if is_refused else None
 
 
 async def _uses_per_connection(database: Database, size: int) -> float:
@@ -132,7 +132,8 @@ async def _uses_per_connection(database: Database, size: int) -> float:
 
     async def use() -> None:
         for _ in range(USES):
-            await database.run(_use)
+            if await _try(database, _use) is None:
+                return
 
     async with trio.open_nursery() as nursery:
         for _ in range(size):
@@ -148,16 +149,14 @@ async def _cancel_many(database: Database, pids: list[int]) -> tuple[int, int, i
 
     async def cancelled() -> None:
         with trio.move_on_after(rng.uniform(0.0, 0.3)):
-            try:
-                await database.run(_write_slowly)
-            except StoreUnavailable:
-                return
+            await _try(database, _write_slowly)
 
     async with trio.open_nursery() as nursery:
         for _ in range(CANCELS):
             nursery.start_soon(cancelled)
     await trio.sleep(0.2)
-    now = set(await _all_at_once(database, len(pids)))
-    idle, rows = await database.run(_count_idle, sorted(now | set(pids)))
+    now = await _all_at_once(database, len(pids))
+    counted = await _try(database, partial(_count_idle, pids=sorted({*now, *pids})))
+    idle, rows = counted or (0, 0)
     statistics = database.statistics()
     return statistics.size - statistics.idle + max(0, len(pids) - len(now)), idle, rows

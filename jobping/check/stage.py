@@ -30,9 +30,9 @@ from jobping.store.bridge import (
     Database,
     Dsn,
     PoolLimits,
-    run_alone,
     serve_database,
 )
+from jobping.store.dumps import ask as admin
 from jobping.store.gates import Gates
 from jobping.store.leases import Leases
 from jobping.store.migrate import migrate
@@ -50,7 +50,8 @@ async def scratch_schema(dsn: Dsn) -> AsyncIterator[Dsn]:
     """Yield the way to an empty schema with our tables in the database; dropped in any case.
 
     Raises:
-        OSError, asyncpg.PostgresError: As `run_alone` raises them.
+        ConfigError: We may not make one.
+        StoreUnavailable: The database does not answer.
     """
     now = int(Clock().utcnow().timestamp())
     name = f"{SCHEMA}_{now}"
@@ -67,12 +68,12 @@ async def scratch_schema(dsn: Dsn) -> AsyncIterator[Dsn]:
     scratch = Dsn(url=f"{dsn.url}{'&' if '?' in dsn.url else '?'}search_path={name}")
     try:
         with trio.CancelScope(shield=True):
-            await run_alone(dsn, make)
-        await run_alone(scratch, migrate)
+            await admin(dsn, make)
+        await admin(scratch, migrate)
         yield scratch
     finally:
         with trio.move_on_after(TIDY_S, shield=True):
-            await run_alone(dsn, drop)
+            await admin(dsn, drop)
 
 
 @attrs.define(eq=False)

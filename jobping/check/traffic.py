@@ -29,7 +29,11 @@ SITES: Final = 4
 REQUESTS: Final = 60
 LEAST_PER_CONNECTION: Final = 50
 CANCELS: Final = 40
-FORBIDDEN: Final = ("169.254.169.254", "10.255.255.1", "192.168.255.1", "172.31.255.1", "fd00::1")
+FORBIDDEN: Final = (
+    *("127.0.0.2", "::1", "169.254.169.254", "10.255.255.1", "172.31.255.1", "192.168.255.1"),
+    *("100.64.0.1", "fd00::1", "fe80::1", "::ffff:10.255.255.1"),
+)
+"""Addresses of the machine itself, of cloud metadata, and of private networks."""
 FAILS: Final = Answer(status=503)
 FAILURES: Final = 5
 CALLERS: Final = 20
@@ -180,16 +184,20 @@ async def _try(gate: DomainGate) -> None:
         await ask(gate)
     except FetchError:
         return
-    except ValueError:  # the gate serves one caller at a time: it refuses beside a probe
-        await trio.sleep(OPEN_S / 10)
 
 
 async def _probes(yard: Yard, site: LocalSite, gate: DomainGate) -> int:
     """Let many want the failing site; return how many requests it gets until it is open again."""
     before, opened = len(site.came), len(yard.said.of("breaker.opened", site.domain))
+    turn = trio.Lock()  # a site's actor sends one request at a time
+
+    async def call() -> None:
+        async with turn:
+            await _try(gate)
+
     async with trio.open_nursery() as nursery:
         for _ in range(CALLERS):
-            nursery.start_soon(_try, gate)
+            nursery.start_soon(call)
         await yard.said.wait_until(
             lambda: len(yard.said.of("breaker.opened", site.domain)) > opened, PATIENCE_S
         )

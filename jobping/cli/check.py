@@ -5,6 +5,7 @@ import argparse
 from jobping.cli.findings import Findings
 from jobping.cli.parser import Commands, add_config_options, add_json_option
 from jobping.cli.session import settings_of
+from jobping.errors import JobPingError
 
 
 def add(commands: Commands) -> None:
@@ -37,5 +38,9 @@ def _check(arguments: argparse.Namespace) -> int:
     from jobping.check import check
 
     findings = Findings(json=arguments.json)
-    check(settings, live=arguments.live, say=findings.say)
+    try:
+        check(settings, live=arguments.live, say=findings.say)
+    except* JobPingError:
+        findings.end()
+        raise
     return findings.end()

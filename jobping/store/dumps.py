@@ -27,7 +27,7 @@ from jobping.events import Emit
 from jobping.store.binaries import find_client
 from jobping.store.children import ENVIRONMENT
 from jobping.store.connection import Connection
-from jobping.store.faults import UNREACHABLE, describe
+from jobping.store.faults import REFUSED, UNREACHABLE, describe, refusal
 from jobping.store.loop import Dsn, run_alone
 from jobping.store.migrate import migrate, read_state
 
@@ -122,7 +122,7 @@ async def ask(dsn: Dsn, unit: Callable[[Connection], Awaitable[R]]) -> R:
     """Run a unit on a connection of its own; its errors are mapped.
 
     Raises:
-        ConfigError: Our role may not do this.
+        ConfigError: We may not do this, or not even connect.
         DumpFailed: Others use a database that must be ours alone.
         StoreUnavailable: The server does not answer.
     """
@@ -130,13 +130,15 @@ async def ask(dsn: Dsn, unit: Callable[[Connection], Awaitable[R]]) -> R:
         return await run_alone(dsn, unit)
     except asyncpg.InsufficientPrivilegeError as error:
         raise ConfigError(
-            f"{describe(error)}. The role of the database URL must own the database and be allowed"
-            " to create one: ALTER ROLE ... CREATEDB"
+            f"{describe(error)}: the role of the database URL must own the database; a restore"
+            " also needs ALTER ROLE ... CREATEDB"
         ) from error
     except asyncpg.ObjectInUseError as error:
         raise DumpFailed(f"{describe(error)}: stop whoever is connected") from error
+    except REFUSED as error:
+        raise refusal(error, dsn.place) from error
     except UNREACHABLE as error:
-        raise StoreUnavailable(describe(error)) from error
+        raise StoreUnavailable(f"{dsn.place}: {describe(error)}") from error
 
 
 async def _server_major(connection: Connection) -> int:
