@@ -243,7 +243,7 @@ async def open_stores(settings: Settings, emit: Emit) -> AsyncIterator[Stores]:
             trio.open_nursery() as nursery,
         ):
             await nursery.start(partial(serve_database, database, dsn, emit=emit))
-            await _migrate(settings, dsn, emit)
+            await bring_stores_up_to_date(settings, dsn, emit)
             yield Stores.of(database)
             nursery.cancel_scope.cancel()
 
@@ -278,7 +278,7 @@ async def _open_server(settings: Settings, emit: Emit) -> AsyncIterator[Dsn]:
         yield dsn
 
 
-async def _migrate(settings: Settings, dsn: Dsn, emit: Emit) -> None:
+async def bring_stores_up_to_date(settings: Settings, dsn: Dsn, emit: Emit) -> None:
     """Bring the schema up to this version; the private database is dumped before."""
     dumps = dumps_of(settings) if settings.store.url is None else None
     await bring_up_to_date(dsn, dumps=dumps, emit=emit, tools=tools_of(settings))
@@ -573,7 +573,7 @@ class _Daemon:
                     await nursery.start(
                         partial(serve_database, self.database, dsn, limits=limits, emit=emit)
                     )
-                    await _migrate(self.settings, dsn, emit)
+                    await bring_stores_up_to_date(self.settings, dsn, emit)
                     await self._take_over(emit, stores)
                     ctx.started()
                     while not ctx.stop_requested.is_set():

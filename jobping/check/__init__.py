@@ -41,6 +41,7 @@ from jobping.daemon import (
     DEMO_PACE,
     GRACE_PERIOD_S,
     WATCHDOG_S,
+    bring_stores_up_to_date,
     demo_settings,
     open_dsn,
     user_agent,
@@ -233,6 +234,7 @@ async def _open_local_fetcher(settings: Settings, emit: Emit) -> AsyncIterator[F
 
 async def _go_out(settings: Settings, dsn: Dsn, folder: Path, log: Log, say: Say) -> None:
     """Ask the real sites, on the daemon's own rows."""
+    await bring_stores_up_to_date(settings, dsn, log.emit)
     emit = log.bind(actor="check")
     daemon = f"check-{secrets.token_hex(4)}"
     async with (

@@ -44,9 +44,8 @@ def check_config(settings: Settings, today: dt.date) -> Finding:
         if why is not None:
             wrong.append(f"model {model}: {why}")
     said = sum(value.origin != "default" for value in settings.origins)
-    by_default = len(settings.origins) - said
     file = settings.config_file or "no configuration file"
-    figure = f"{file}: {said} values set, {by_default} by default"
+    figure = f"{file}; {said} of {len(settings.origins)} values set"
     if settings.exposed:
         names = ", ".join(variable for _name, variable in settings.exposed)
         figure += f"; in a plain variable, which others can see: {names}"

@@ -56,6 +56,7 @@ async def test_check_of_a_fresh_installation_holds_and_leaves_nothing(home: Home
     ] == [0]
 
 
+@pytest.mark.slow
 async def test_check_runs_beside_the_daemon_and_disturbs_nothing(home: Home) -> None:
     async with jobping("demo", "--json", "--minutes", "5", home=home) as daemon:
         await daemon.wait_for("cycle.completed")
@@ -68,7 +69,7 @@ async def test_check_runs_beside_the_daemon_and_disturbs_nothing(home: Home) -> 
     assert await rows(SCHEMAS, home=home) == []
 
 
-@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+@pytest.mark.parametrize("number", [SIGTERM, pytest.param(SIGINT, marks=pytest.mark.slow)])
 async def test_check_that_is_cut_off_takes_everything_away(
     cluster: Cluster, dsn: Dsn, home: Home, number: Signals
 ) -> None:
@@ -83,6 +84,7 @@ async def test_check_that_is_cut_off_takes_everything_away(
         assert left(home) == []
 
 
+@pytest.mark.slow
 async def test_check_without_a_state_directory_goes_on_and_fails(
     cluster: Cluster, dsn: Dsn, home: Home
 ) -> None:
@@ -97,6 +99,7 @@ async def test_check_without_a_state_directory_goes_on_and_fails(
     assert "name another --state-dir" in disk["advice"]
 
 
+@pytest.mark.slow
 async def test_what_was_left_by_a_killed_check_is_removed_by_a_later_one(
     cluster: Cluster, dsn: Dsn, home: Home
 ) -> None:
