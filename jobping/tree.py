@@ -204,7 +204,7 @@ class Materials:
     rng: random.Random
     generation: Callable[[], Generation]
     reload: Callable[[], int | None]
-    stopping: trio.Event
+    stopping: trio.Event = attrs.Factory(trio.Event)
     suspects: Suspects = attrs.Factory(Suspects)
     reserve: Reserve = attrs.Factory(Reserve)
     left: dict[Domain, GateState] = attrs.Factory(dict)

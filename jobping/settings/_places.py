@@ -145,13 +145,24 @@ def find_credential(name: str, variable: str, around: Surroundings) -> Credentia
         ConfigError: A file is named that cannot be read or that others can read.
     """
     folder = around.path("CREDENTIALS_DIRECTORY")
-    if folder is not None and (folder / name).exists():
+    if folder is not None and _is_shown(folder / name):
         return Credential(_secret_text(folder / name), "CREDENTIALS_DIRECTORY", exposed=False)
     if (file := around.path(f"{variable}_FILE")) is not None:
         return Credential(_secret_text(file), f"environment {variable}_FILE", exposed=False)
     if text := around.environ.get(variable, "").strip():
         return Credential(text, f"environment {variable}", exposed=True)
     return None
+
+
+def _is_shown(path: Path) -> bool:
+    """Say whether a credential is there for us.
+
+    systemd 252 shows a dynamic user's to the main process alone, not to ExecReload= (systemd#24291).
+    """
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _secret_text(path: Path) -> str:

@@ -22,6 +22,7 @@ from jobping.store.bridge import Dsn
 from jobping.store.migrate import LOCK
 from tests.daemon.boards import PROFILE, config, greenhouse
 from tests.daemon.processes import Ended, Home, Running, jobping, rows, run
+from tests.daemon.test_daemon_offline import offline
 from tests.doubles.fault_server import FaultServer, delay, hang, open_fault_server, respond
 
 SOON_S = 10.0
@@ -170,12 +171,15 @@ async def test_request_in_flight_is_finished_and_what_it_brought_is_stored(home:
 
 
 async def test_network_that_is_down_holds_no_stop_up(home: Home) -> None:
-    async with open_site(home) as site:
-        nobody = {"greenhouse": "http://127.0.0.1:9", "lever": "http://127.0.0.2:9"}
-        home.write(site.file.name, config({**nobody, "ashby": "http://127.0.0.3:9"}))
-        async with running(site) as daemon:
-            await daemon.wait_for("network.lost")
-            await assert_drains(daemon, home)
+    """The polls that wait for it are told as left."""
+    async with jobping("run", "--config", offline(home), home=home) as daemon:
+        await daemon.wait_for("network.lost")
+        ended = await daemon.end_by(SIGTERM)
+    assert ended.code == 0, ended
+    assert ended.took_s < SOON_S
+    waiting = [f"{line['source']}/{line['board']}" for line in ended.lines("scraper.polled")
+               if line["outcome"] == "interrupted"]  # fmt: skip
+    assert sorted(ended.log[-1]["left"]) == sorted(waiting)
 
 
 async def test_paid_call_in_flight_is_waited_for_and_settled(home: Home) -> None:
