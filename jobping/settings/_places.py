@@ -157,7 +157,7 @@ def find_credential(name: str, variable: str, around: Surroundings) -> Credentia
 def _is_shown(path: Path) -> bool:
     """Say whether a credential is there for us.
 
-    systemd 252 shows a dynamic user's to the main process alone, not to ExecReload= (systemd#24291).
+    systemd 252 shows a dynamic user's to the main process, not to ExecReload= (systemd#24291).
     """
     try:
         return path.exists()
