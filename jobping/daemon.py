@@ -385,6 +385,7 @@ class _Daemon:
                     watchdog_s=system.watchdog_s,
                     on_ready=partial(self._say_ready, log, began),
                     on_stop=self.drain.begin,
+                    is_mute=lambda: log.is_broken,
                 )
                 reloader = self._reloader(log, service)
                 root = build_tree(self._materials(log, fetcher, id, reloader))

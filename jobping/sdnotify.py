@@ -40,13 +40,16 @@ class ServiceManager:
         watchdog_s: A daemon that says nothing for so long is ended; None: it may be silent.
         on_ready: Called at readiness; returns the sentence for the status.
         on_stop: Called when the stop begins, with the signal's name.
+        is_mute: Says whether the reader of our log is gone.
     """
 
     address: str | None
     watchdog_s: float | None
     on_ready: Callable[[], str]
     on_stop: Callable[[str], None] = lambda reason: None
+    is_mute: Callable[[], bool] = lambda: False
     _sentence: str = attrs.field(default="", init=False)
+    _was_mute: bool = attrs.field(default=False, init=False)
 
     def ready(self) -> None:
         """Say that every part has started."""
@@ -59,6 +62,9 @@ class ServiceManager:
         if self.watchdog_s is not None:
             self._tell("WATCHDOG=1")
             self._await_next_sign()
+        if self.is_mute() and not self._was_mute:
+            self._was_mute = True
+            self.status("nobody reads the log any more")
 
     def status(self, text: str) -> None:
         """Say in a line how the daemon fares."""

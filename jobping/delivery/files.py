@@ -68,7 +68,8 @@ class FilesDelivery:
         try:
             await trio.to_thread.run_sync(self._write, digest)
         except OSError as error:
-            raise DeliveryDeferred(f"files: {error.filename}: {error.strerror}") from error
+            place = error.filename or self.directory
+            raise DeliveryDeferred(f"files: {place}: {error.strerror}") from error
 
     async def was_sent(self, message_id: str) -> bool | None:
         """Say whether a complete digest of that id is there; None where it cannot be read."""
