@@ -5,25 +5,11 @@ import re
 
 MAX_MARKUP = 65_536
 """Most characters of one posting's markup that are read; the largest recorded one has 29,000."""
-MAX_DEPTH = 200
-MAX_ATTRIBUTES = 100
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
     "\ud800-\udfff]"
 )
-_TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)((?:\"[^\"]*\"|'[^']*'|[^'\">])*)")
-_MARKUP = re.compile(r"<[/!?a-zA-Z][^>]*(?:>|\Z)")
-_UNREAD = re.compile(
-    r"<!--.*?(?:-->|\Z)|<(script|style|iframe|svg|template|noscript|textarea|title|xmp)\b.*?"
-    r"(?:</\1[^>]*(?:>|\Z)|\Z)",
-    re.S | re.I,
-)
-_SHALLOW_TAGS = (
-    "p li dt dd tr td th option br hr img input meta link wbr col area base embed source"
-)
-_SHALLOW = frozenset(_SHALLOW_TAGS.split())
-"""Elements that never nest in themselves: void, or closed by the next of their kind."""
 
 
 def drop_controls(text: str) -> str:
@@ -58,34 +44,6 @@ def repair_mojibake(text: str) -> str:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return text
-
-
-def is_safe_for_tree(markup: str) -> bool:
-    """Whether a tree parser reads the markup in time linear in its length.
-
-    Source:
-        design/security.md section 3: nested elements and many attributes are quadratic.
-    """
-    depth = 0
-    opened: dict[str, int] = {}
-    for match in _TAG.finditer(_UNREAD.sub("", markup)):
-        closing, name, rest = match.groups()
-        if len(rest) > 2 * MAX_ATTRIBUTES and len(rest.split()) > 10 * MAX_ATTRIBUTES:
-            return False
-        name = name.lower()
-        if name in _SHALLOW or (closing and not opened.get(name)):
-            continue
-        step = -1 if closing else 1
-        opened[name] = opened.get(name, 0) + step
-        depth += step
-        if depth > MAX_DEPTH:
-            return False
-    return True
-
-
-def strip_tags(markup: str) -> str:
-    """Return the text between the tags, without structure; for markup too deep for a tree."""
-    return _MARKUP.sub(" ", _UNREAD.sub(" ", markup))
 
 
 def fold_lines(text: str) -> str:

@@ -1,19 +1,42 @@
 """Markup to plain text that keeps paragraphs and lists, and the scripts of a page."""
 
+import html
 import re
 from collections.abc import Iterator
+from typing import Final
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from jobping.core.text import MAX_MARKUP, drop_controls, fold_lines, unescape
 
-from jobping.core.text import MAX_MARKUP, fold_lines, is_safe_for_tree, strip_tags, unescape
+_PARAGRAPH_TAGS = "p h1 h2 h3 h4 h5 h6 dl table blockquote pre section article header footer"
+_LINE_TAGS = "div tr br hr dt dd main aside figure address form fieldset center"
+_RAW = frozenset(["script", "style", "iframe", "noscript", "title"])
+"""Elements whose content is no markup, so that they cannot stand in themselves."""
+_UNREAD = _RAW | frozenset(["svg", "template", "head", "object", "canvas", "math", "select"])
+_HIDING = ("none", "NONE", "hidden", "HIDDEN")
+_VOID_TAGS = "br hr img input meta link wbr col area base embed source"
+_VOID = frozenset(_VOID_TAGS.split())
+_TAG = re.compile(
+    r"<(?:(/?[a-zA-Z][^\s/>]*+)(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+>?"
+    r"|!--.*?(?:-->|\Z)|[!?/][^>]*+>?)",
+    re.S,
+)
+_INLINE = re.compile(
+    r"</?(?:span|strong|b|em|i|a|u)(?:\s[^<>\"'=]*+(?:=\"[^<>\"]*+\"[^<>\"'=]*+)*+)?>"
+)
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|\shidden(?=[\s=>/])", re.I)
 
-_UNREAD_TAGS = "script style iframe svg template noscript head title object canvas math select"
-_PARAGRAPH_TAGS = "p h1 h2 h3 h4 h5 h6 ul ol dl table blockquote pre section article header footer"
-_LINE_TAGS = "div li tr br hr dt dd main aside figure address form fieldset center"
-_UNREAD = frozenset(_UNREAD_TAGS.split())
-_PARAGRAPHS = frozenset(_PARAGRAPH_TAGS.split())
-_LINES = frozenset(_LINE_TAGS.split())
-_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
+
+_CELL: Final = (0, 0, None)
+_MARKS: Final[dict[str | None, tuple[int, int, str | None]]] = {
+    **{f"{end}{name}": (2, 0, None) for name in _PARAGRAPH_TAGS.split() for end in ("", "/")},
+    **{f"{end}{name}": (1, 0, None) for name in _LINE_TAGS.split() for end in ("", "/")},
+    **dict.fromkeys(("ul", "ol"), (2, 1, None)),
+    **dict.fromkeys(("/ul", "/ol"), (2, -1, None)),
+    "li": (1, 0, "- "),
+    "/li": (1, 0, ""),
+    **dict.fromkeys(("td", "th"), _CELL),
+}
+"""What a tag does: the line feeds it asks for, the lists it opens, the bullet after it."""
 
 _SCRIPT_START = re.compile("<script", re.I)
 _SCRIPT_END = re.compile("</script", re.I)
@@ -50,94 +73,74 @@ def html_to_text(markup: str) -> str:
     """Return the text of a piece of HTML: blocks as lines, list items behind `- `.
 
     Scripts, styles and hidden parts are left out; unclosed tags are tolerated. Markup beyond
-    `MAX_MARKUP` characters is cut; markup that is nested too deep loses its structure.
+    `MAX_MARKUP` characters is cut. No tree is built: time is linear, whatever the nesting.
     """
-    cut = markup[:MAX_MARKUP]
+    cut = drop_controls(markup[:MAX_MARKUP])
     if "<" not in cut:
         return fold_lines(unescape(cut))
-    if not is_safe_for_tree(cut):
-        return fold_lines(unescape(strip_tags(cut)))
-    lowered = cut.lower()
-    may_hide = any(word in lowered for word in ("display", "visibility", "hidden"))
-    body = LexborHTMLParser(f"<body>{cut}").body
-    return "" if body is None else fold_lines(_render(body, may_hide=may_hide))
+    if any(sign in cut for sign in _HIDING):
+        cut = _without_unread(cut)
+    text = _render(_INLINE.sub("", cut))
+    return _render(_without_unread(cut)) or "" if text is None else text
 
 
-class _Writer:
-    """Collects text and remembers the breaks that stand before the next piece."""
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.breaks = 0
-        self.lists = 0
-        self.bullet = ""
-
-    def text(self, text: str) -> None:
-        folded = " ".join(text.split())
-        if not folded:
-            if self.pieces and not self.breaks:
-                self.pieces.append(" ")
-            return
-        if self.breaks or self.bullet:
-            self.pieces.append("\n" * self.breaks + self.bullet)
-            self.breaks, self.bullet = 0, ""
-        elif text[0].isspace():
-            folded = f" {folded}"
-        self.pieces.append(f"{folded} " if text[-1].isspace() else folded)
-
-    def enter(self, tag: str) -> None:
-        self._break(tag)
-        if tag in ("ul", "ol"):
-            self.lists += 1
-        elif tag == "li":
-            self.bullet = "- "
-        elif tag in ("td", "th") and not self.breaks:
-            self.pieces.append(" ")
-
-    def leave(self, tag: str) -> None:
-        if tag in ("ul", "ol"):
-            self.lists -= 1
-        elif tag == "li":
-            self.bullet = ""
-        self._break(tag)
-
-    def _break(self, tag: str) -> None:
-        if tag in _PARAGRAPHS:
-            self.breaks = max(self.breaks, 1 if self.lists else 2)
-        elif tag in _LINES:
-            self.breaks = max(self.breaks, 1)
-
-
-def _render(root: LexborNode, *, may_hide: bool) -> str:
-    """Walk the tree in document order without recursion; nodes are never compared: that is slow."""
-    writer = _Writer()
-    node, depth = root, 0
-    while True:
-        tag = node.tag or ""
-        child = None
-        if tag == "-text":
-            writer.text(node.text_content or "")
-        elif tag not in _UNREAD and not tag.startswith("-") and not (may_hide and _is_hidden(node)):
-            writer.enter(tag)
-            child = node.child
-            if child is None:
-                writer.leave(tag)
-        if child is not None:
-            node, depth = child, depth + 1
+def _without_unread(markup: str) -> str:
+    """Return the markup without comments and elements that are hidden or not read."""
+    kept: list[str] = []
+    at = kept_to = 0
+    while tag := _TAG.search(markup, at):
+        at = tag.end()
+        name = (tag[1] or "").lower()
+        if name and name not in _UNREAD and (name[0] == "/" or not _HIDDEN.search(tag[0])):
             continue
-        while depth and node.next is None:
-            parent = node.parent
-            if parent is None:
-                return "".join(writer.pieces)
-            node, depth = parent, depth - 1
-            writer.leave(node.tag or "")
-        following = node.next if depth else None
-        if following is None:
-            return "".join(writer.pieces)
-        node = following
+        kept.append(markup[kept_to : tag.start()])
+        at = kept_to = _end_of(markup, at, name) if name and name not in _VOID else at
+    return "".join((*kept, markup[kept_to:]))
 
 
-def _is_hidden(node: LexborNode) -> bool:
-    """Whether the element's own attributes hide it."""
-    attributes = node.attributes
-    return "hidden" in attributes or _HIDDEN.search(attributes.get("style") or "") is not None
+def _end_of(markup: str, at: int, name: str) -> int:
+    """Return where an element ends that began before `at`: behind its end tag, else at the end."""
+    depth = 1
+    tags = re.compile(rf"<(/?){re.escape(name)}(?![\w:-])[^>]*+>?", re.I)
+    for tag in tags.finditer(markup, at):
+        depth += -1 if tag[1] else name not in _RAW
+        if not depth:
+            return tag.end()
+    return len(markup)
+
+
+def _render(markup: str) -> str | None:
+    """Write line after line; None at what is not read.
+
+    The dearest loop of a poll, so it calls little.
+    """
+    pieces: list[str] = []
+    line = bullet = ""
+    breaks = lists = 0
+    parts = _TAG.split(f"{markup}<br>")
+    for text, name in zip(parts[::2], parts[1::2], strict=False):
+        line += text
+        mark = _MARKS.get(name)
+        if mark is None and (name is None or (mark := _MARKS.get(name.lower())) is None):
+            if name is None or name.lower() in _UNREAD:
+                return None
+            continue
+        if mark is _CELL:
+            line += " "
+            continue
+        if line:
+            words = (drop_controls(html.unescape(line)) if "&" in line else line).split()
+            line = ""
+            if words:
+                pieces.append("\n" * breaks + bullet + " ".join(words))
+                breaks, bullet = 0, ""
+        wanted, step, after = mark
+        if step < 0 < lists:
+            lists -= 1
+        if breaks < wanted:
+            breaks = 1 if lists else wanted
+        if step > 0:
+            lists += 1
+        if after is not None:
+            bullet = after
+    return "".join(pieces).strip()

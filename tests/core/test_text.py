@@ -6,9 +6,7 @@ from jobping.core.text import (
     clean_line,
     drop_controls,
     fold_lines,
-    is_safe_for_tree,
     repair_mojibake,
-    strip_tags,
     unescape,
 )
 
@@ -51,48 +49,3 @@ def test_drop_controls_keeps_lines_and_tabs_when_it_removes_the_rest():
 
 def test_fold_lines_keeps_one_empty_line_between_paragraphs():
     assert fold_lines("\n\n a  b \n\n\n\n c\n") == "a b\n\nc"
-
-
-def test_strip_tags_drops_scripts_and_comments_but_keeps_words():
-    markup = "<div>a<script>alert(1)</script><!-- x --><b>c</b><style>s"
-    assert strip_tags(markup).split() == ["a", "c"]
-
-
-@pytest.mark.parametrize(
-    "markup",
-    [
-        "<div>" * 201,
-        "<b>" * 300,
-        "<DIV>" * 201,
-        "<div></b>" * 201,
-        "<div><!--</div>-->" * 201,
-        "<div><script></div></script>" * 201,
-        "<div><a x='>' y='</div>'></a>" * 201,
-        "<a " + "x=1 " * 2000 + ">",
-    ],
-)
-def test_markup_is_not_safe_for_a_tree_when_it_is_deep_or_full_of_attributes(markup):
-    assert not is_safe_for_tree(markup)
-
-
-@pytest.mark.parametrize(
-    "markup",
-    [
-        "<p>" * 500,
-        "<ul>" + "<li>x" * 500 + "</ul>",
-        "<div>x</div>" * 500,
-        "<br/>" * 500,
-        "<div><b>x</div></b>" * 500,
-        "<p style='" + "color: red; " * 60 + "'>",
-    ],
-)
-def test_markup_is_safe_for_a_tree_when_it_is_only_long(markup):
-    assert is_safe_for_tree(markup)
-
-
-@given(st.text(alphabet="<>/!-abdiv =\"'\n&;\x00", max_size=400))
-def test_text_rules_never_fail_on_any_markup(markup):
-    is_safe_for_tree(markup)
-    folded = fold_lines(strip_tags(markup))
-    assert "\x00" not in folded
-    assert fold_lines(folded) == folded

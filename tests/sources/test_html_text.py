@@ -22,6 +22,9 @@ from jobping.sources.text import html_to_text
         ("a<script>b()</script><style>c{}</style><!-- d -->e", "ae"),
         ("<noscript>n</noscript><template>t</template><svg><text>s</text></svg>ok", "ok"),
         ("<div hidden>a</div><p style='display : NONE'>b</p><p>c</p>", "c"),
+        ("<svg><svg></svg>a</svg>b<SCRIPT>'</p>c</script >d", "bd"),
+        ("<p title=\"a>b\" id=it's>c</p> it's <br hidden>d", "c\n\nit's d"),
+        ("<?xml?><!DOCTYPE html>a</>b<3 <p>&#7;&#8203;<p>c", "ab<3\n\nc"),
         ("R&amp;D &lt;3 &nbsp; x", "R&D <3 x"),
         ("plain\n\n\ntext", "plain\n\ntext"),
         ("<li></li><li> </li><li>q</li>", "- q"),
@@ -48,6 +51,12 @@ def test_html_to_text_cuts_what_is_longer_than_any_posting():
         "<ul><li>" * 6_000,
         "<table><tr><td>" * 4_000,
         "<p" * 30_000,
+        '<a ="' * 12_000,
+        "<a ='\" " * 9_000,
+        "<svg>" * 12_000,
+        "<svg></svg>" * 6_000,
+        "<p hidden>" * 6_000,
+        "<script>" * 8_000,
         "<" * 65_000,
     ],
 )
@@ -79,6 +88,7 @@ def test_html_to_text_is_quick_on_markup_made_to_be_slow(markup):
         )
     ).map("".join)
     | st.text(max_size=300)
+    | st.text(alphabet="<>/!-abdiv =\"'\n&;\x00", max_size=400)
 )
 def test_html_to_text_never_fails_and_gives_folded_lines(markup):
     text = html_to_text(markup)

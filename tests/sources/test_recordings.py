@@ -11,7 +11,7 @@ import pytest
 from jobping.core.board import Coverage, Route
 from jobping.core.fingerprint import content_hash
 from jobping.core.posting import Remote
-from jobping.core.text import is_safe_for_tree, repair_mojibake
+from jobping.core.text import repair_mojibake
 from jobping.core.walk import Complete, Partial, drift_of, finish, on_page, start
 from jobping.errors import MalformedPage
 
@@ -120,7 +120,6 @@ def test_recorded_texts_lose_no_character_of_their_html(recordings, read):
         for draft in read(recordings[file]).drafts:
             bare = html.unescape(re.sub(r"<[^>]*>", "", jobs[draft.external_id]))
             assert squeeze(draft.description) == squeeze(bare)
-            assert is_safe_for_tree(jobs[draft.external_id])
             checked += 1
     assert checked == 183
 
