@@ -230,6 +230,8 @@ def _line(text: str | None) -> str:
 
 def _fold(text: str) -> str:
     """Return the text in lower case without accents, dots and surrounding blanks."""
-    plain = unicodedata.normalize("NFKD", text.casefold().replace("ß", "ss"))
-    letters = (letter for letter in plain if not unicodedata.combining(letter))
-    return " ".join("".join(letters).replace(".", "").replace("-", " ").split())
+    plain = text.casefold()
+    if not plain.isascii():
+        letters = unicodedata.normalize("NFKD", plain)
+        plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(plain.replace(".", "").replace("-", " ").split())

@@ -29,7 +29,9 @@ def unescape(text: str) -> str:
 
 def clean_line(text: str | None) -> str:
     """Return a title or name as one line: references resolved, blanks folded, ends stripped."""
-    return " ".join(drop_controls(unescape(text)).split()) if text else ""
+    if text and ("&" in text or not text.isprintable()):
+        text = drop_controls(unescape(text))
+    return " ".join(text.split()) if text else ""
 
 
 def repair_mojibake(text: str) -> str:

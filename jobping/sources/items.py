@@ -20,7 +20,8 @@ from jobping.errors import MalformedPage
 from jobping.sources.decode import in_utf8, reason_of
 from jobping.sources.fields import line, web_url
 from jobping.sources.reader import (
-    Finisher,
+    Beginner,
+    Finish,
     Head,
     Item,
     Light,
@@ -171,7 +172,8 @@ class ItemSource(Generic[Item]):
         """Read one item completely, texts included."""
         reader = self._reader(item.form)
         try:
-            draft = reader.finish(item.raw, self._draft(item.raw, board, reader), page)
+            draft, finish = self._draft(item.raw, board, reader)
+            draft = finish(draft, page)
         except (ValueError, RecursionError) as error:
             return Rejected(external_id=item.external_id, reason=reason_of(error))
         weak = self._weak(item.form)
@@ -250,7 +252,7 @@ class ItemSource(Generic[Item]):
     ) -> RawItem | Rejected:
         """Decode one item as far as it must be right."""
         try:
-            draft = self._draft(raw, board, self._reader(form))
+            draft, _ = self._draft(raw, board, self._reader(form))
         except (ValueError, RecursionError) as error:
             return Rejected(external_id=self._id_of(raw, board), reason=reason_of(error))
         digest = base.copy()
@@ -263,18 +265,19 @@ class ItemSource(Generic[Item]):
             detail=self._detail_of(draft, board, form),
         )
 
-    def _draft(self, raw: bytes, board: Board, reader: Finisher) -> PostingDraft:
-        """Return the draft with what makes it a job; raises ValueError."""
-        id, head = reader.begin(raw, board)
-        return PostingDraft(
+    def _draft(self, raw: bytes, board: Board, reader: Beginner) -> tuple[PostingDraft, Finish]:
+        """Return the draft with what makes it a job, and what fills it; raises ValueError."""
+        id, head, finish = reader.begin(raw, board)
+        draft = PostingDraft(
             source=self.name,
             external_id=self._external_id(id, board),
             title=_required(head.title, "title"),
             company=line(head.company) or line(board.company),
             url=web_url(head.url),
         )
+        return draft, finish
 
-    def _reader(self, form: Form) -> Finisher:
+    def _reader(self, form: Form) -> Beginner:
         if form is Form.SINGLE and self.single is not None and self.single.reader is not None:
             return self.single.reader
         return Reader(item=self.item, head=self.head, fill=self.fill)

@@ -1,6 +1,7 @@
 """How the answers of a source are cut into items and an item becomes a draft; records, no rules."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import attrs
@@ -22,6 +23,8 @@ class HasId(Protocol):
 
 
 Item = TypeVar("Item", bound=HasId)
+Finish = Callable[[PostingDraft, Page], PostingDraft]
+"""Fills a draft from its item; raises ValueError or RecursionError."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,24 +68,17 @@ class Reader(Generic[Item]):
     head: Callable[[Item, Board], Head]
     fill: Callable[[Item, PostingDraft, Page], PostingDraft]
 
-    def begin(self, raw: bytes, board: Board) -> tuple[int | str, Head]:
-        """Decode an item as far as it must be right; raises ValueError or RecursionError."""
+    def begin(self, raw: bytes, board: Board) -> tuple[int | str, Head, Finish]:
+        """Decode an item; raises ValueError or RecursionError."""
         value = decode_tolerant(raw, self.item)
-        return value.id, self.head(value, board)
-
-    def finish(self, raw: bytes, draft: PostingDraft, page: Page) -> PostingDraft:
-        """Fill the draft from the item; raises ValueError or RecursionError."""
-        return self.fill(decode_tolerant(raw, self.item), draft, page)
+        return value.id, self.head(value, board), partial(self.fill, value)
 
 
-class Finisher(Protocol):
+class Beginner(Protocol):
     """A reader of any kind of items."""
 
-    def begin(self, raw: bytes, board: Board) -> tuple[int | str, Head]:
-        """Decode an item as far as it must be right; raises ValueError or RecursionError."""
-
-    def finish(self, raw: bytes, draft: PostingDraft, page: Page) -> PostingDraft:
-        """Fill the draft from the item; raises ValueError or RecursionError."""
+    def begin(self, raw: bytes, board: Board) -> tuple[int | str, Head, Finish]:
+        """Decode an item; raises ValueError or RecursionError."""
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +129,7 @@ class Single:
     path: Callable[[Wanted], str | None]
     pages: str | None = None
     item: Callable[[Page, PageRequest, str], bytes | str]
-    reader: Finisher | None = None
+    reader: Beginner | None = None
     weak: frozenset[str] = frozenset()
     accept: tuple[str, ...] = ("application/json",)
     gone: Callable[[Page], bool]

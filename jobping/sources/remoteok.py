@@ -95,7 +95,11 @@ def _fill(job: Job, draft: PostingDraft, page: Page) -> PostingDraft:
 
 def without_tag_line(text: str) -> str:
     """Remove the paragraph that carries the caller's address, also where it is cut."""
-    return _TAG_LINE.sub("", text)
+    at = text.find("Please mention the")
+    if at < 0:
+        return text
+    start = max(at - 100, 0)  # with the blanks before it
+    return text[:start] + _TAG_LINE.sub("", text[start:])
 
 
 def _stable(raw: bytes) -> bytes:

@@ -19,7 +19,7 @@ from statistics import median
 
 import attrs
 
-SUITES = ("actors", "gate", "budget", "logs")
+SUITES = ("actors", "gate", "budget", "logs", "parse")
 TIME_LIMIT = 12.0
 """Seconds after which a contender is stopped and charged for what it finished."""
 
