@@ -172,14 +172,14 @@ class ItemSource(Generic[Item]):
         """Read one item completely, texts included."""
         reader = self._reader(item.form)
         try:
-            draft, finish = self._draft(item.raw, board, reader)
+            draft, finish = self._draft(item.raw, board, reader, item.source_digest)
             draft = finish(draft, page)
         except (ValueError, RecursionError) as error:
             return Rejected(external_id=item.external_id, reason=reason_of(error))
         weak = self._weak(item.form)
         if item.form is not Form.LIST:
             weak |= unknown_fields(draft)
-        return attrs.evolve(draft, source_digest=item.source_digest, weak=weak)
+        return attrs.evolve(draft, weak=weak) if weak else draft
 
     def is_gone(self, page: Page) -> bool:
         """Whether the page is the source's own way to say that it has no such board."""
@@ -265,7 +265,9 @@ class ItemSource(Generic[Item]):
             detail=self._detail_of(draft, board, form),
         )
 
-    def _draft(self, raw: bytes, board: Board, reader: Beginner) -> tuple[PostingDraft, Finish]:
+    def _draft(
+        self, raw: bytes, board: Board, reader: Beginner, source_digest: bytes = b""
+    ) -> tuple[PostingDraft, Finish]:
         """Return the draft with what makes it a job, and what fills it; raises ValueError."""
         id, head, finish = reader.begin(raw, board)
         draft = PostingDraft(
@@ -274,6 +276,7 @@ class ItemSource(Generic[Item]):
             title=_required(head.title, "title"),
             company=line(head.company) or line(board.company),
             url=web_url(head.url),
+            source_digest=source_digest,
         )
         return draft, finish
 

@@ -9,6 +9,7 @@ from jobping.core.text import MAX_MARKUP, drop_controls, fold_lines, unescape
 
 _PARAGRAPH_TAGS = "p h1 h2 h3 h4 h5 h6 dl table blockquote pre section article header footer"
 _LINE_TAGS = "div tr br hr dt dd main aside figure address form fieldset center"
+_INLINE_TAGS = "a b code em font i small span strong u"
 _RAW = frozenset(["script", "style", "iframe", "noscript", "title"])
 """Elements whose content is no markup, so that they cannot stand in themselves."""
 _UNREAD = _RAW | frozenset(["svg", "template", "head", "object", "canvas", "math", "select"])
@@ -20,13 +21,11 @@ _TAG = re.compile(
     r"|!--.*?(?:-->|\Z)|[!?/][^>]*+>?)",
     re.S,
 )
-_INLINE = re.compile(
-    r"</?(?:span|strong|b|em|i|a|u)(?:\s[^<>\"'=]*+(?:=\"[^<>\"]*+\"[^<>\"'=]*+)*+)?>"
-)
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|\shidden(?=[\s=>/])", re.I)
 
 
-_CELL: Final = (0, 0, None)
+_INLINE: Final = (0, 0, None)
+_CELL: Final = (0, 0, "")
 _MARKS: Final[dict[str | None, tuple[int, int, str | None]]] = {
     **{f"{end}{name}": (2, 0, None) for name in _PARAGRAPH_TAGS.split() for end in ("", "/")},
     **{f"{end}{name}": (1, 0, None) for name in _LINE_TAGS.split() for end in ("", "/")},
@@ -35,6 +34,7 @@ _MARKS: Final[dict[str | None, tuple[int, int, str | None]]] = {
     "li": (1, 0, "- "),
     "/li": (1, 0, ""),
     **dict.fromkeys(("td", "th"), _CELL),
+    **{f"{end}{name}": _INLINE for name in _INLINE_TAGS.split() for end in ("", "/")},
 }
 """What a tag does: the line feeds it asks for, the lists it opens, the bullet after it."""
 
@@ -75,13 +75,16 @@ def html_to_text(markup: str) -> str:
     Scripts, styles and hidden parts are left out; unclosed tags are tolerated. Markup beyond
     `MAX_MARKUP` characters is cut. No tree is built: time is linear, whatever the nesting.
     """
-    cut = drop_controls(markup[:MAX_MARKUP])
+    cut = markup[:MAX_MARKUP]
     if "<" not in cut:
         return fold_lines(unescape(cut))
     if any(sign in cut for sign in _HIDING):
         cut = _without_unread(cut)
-    text = _render(_INLINE.sub("", cut))
-    return _render(_without_unread(cut)) or "" if text is None else text
+    text = _render(cut)
+    if text is None:
+        text = _render(_without_unread(cut)) or ""
+    clean = drop_controls(text)
+    return clean if len(clean) == len(text) else fold_lines(clean)
 
 
 def _without_unread(markup: str) -> str:
@@ -119,17 +122,20 @@ def _render(markup: str) -> str | None:
     breaks = lists = 0
     parts = _TAG.split(f"{markup}<br>")
     for text, name in zip(parts[::2], parts[1::2], strict=False):
-        line += text
+        if text:
+            line += text
         mark = _MARKS.get(name)
         if mark is None and (name is None or (mark := _MARKS.get(name.lower())) is None):
             if name is None or name.lower() in _UNREAD:
                 return None
             continue
+        if mark is _INLINE:
+            continue
         if mark is _CELL:
             line += " "
             continue
         if line:
-            words = (drop_controls(html.unescape(line)) if "&" in line else line).split()
+            words = (html.unescape(line) if "&" in line else line).split()
             line = ""
             if words:
                 pieces.append("\n" * breaks + bullet + " ".join(words))
