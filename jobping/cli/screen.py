@@ -260,10 +260,9 @@ def _part(name: str, part: Part) -> Text:
 
 def _seen(run: RunState) -> Text:
     summary, postings = run.summary, run.summary.postings()
-    polls = sum(state.polls for state in run.domains.values())
-    bad = polls - sum(state.good for state in run.domains.values())
+    bad = run.polls - run.good
     said = [
-        _many(polls, "poll") + (f" ({bad:,} bad)" if bad else ""),
+        _many(run.polls, "poll") + (f" ({bad:,} bad)" if bad else ""),
         f"{postings['new']:,} new",
         _many(summary.digests, "digest"),
     ]

@@ -136,6 +136,7 @@ def record(state: DaemonState, now: float, *, note: str = "") -> dict[str, Any]:
         "stats": dict(run.stats),
         "since": _iso(run.seen_at),
         "requests": run.requests,
+        "polls": {"good": run.good, "bad": run.polls - run.good},
         "postings": run.summary.postings(),
         "digests": run.summary.digests,
         "models": {"calls": run.summary.model_calls, "cost_nanousd": run.summary.model_nanousd},

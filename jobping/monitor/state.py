@@ -24,19 +24,25 @@ SILENT_S: Final = 180.0
 ERROR_COUNTS_S: Final = 900.0
 """So long an error makes the daemon count as degraded (our choice)."""
 RECENT: Final = 200
-_MOST_S: Final = 3e9  # a century
 MOST: Final = 1_000  # domains, parts and conditions, whatever a stream says
+FORGOTTEN_S: Final = 900.0
+"""A site of which nothing was said for so long is not polled by this daemon any more: the others
+are sampled each ten minutes."""
+
+_MOST_S: Final = 3e9  # a century
 
 _QUIET: Final = frozenset({"stats.taken", "domain.sampled", "pool.sampled", "log.adjusted"})
-_BEGINS: Final = {
-    "store.lost": ("store", "the database does not answer"),
-    "network.lost": ("network", "our own network is down"),
-    "supply.fell_short": ("supply", "the boards list too few postings"),
+_LASTING: Final = {  # what begins, what ends it, and what it means
+    "store.lost": ("store.regained", "the database does not answer"),
+    "network.lost": ("network.regained", "our own network is down"),
+    "supply.fell_short": ("supply.recovered", "the boards list too few postings"),
 }
-_ENDS: Final = {
-    "store.regained": "store",
-    "network.regained": "network",
-    "supply.recovered": "supply",
+_BREAKERS: Final = {
+    "breaker.opened": "open",
+    "breaker.half_opened": "half_open",
+    "breaker.closed": "closed",
+    "breaker.disabled": "disabled",
+    "breaker.held": "forced_open",
 }
 _CALM: Final = ("closed", "disabled", "half_open", "forced_open")  # the last: an operator's will
 _GONE: Final = ("unit.exited", "unit.failed", "unit.deactivated")
@@ -55,12 +61,14 @@ class DomainState:
     """One site.
 
     Attributes:
+        said_at: When something was said of it last.
         next_at: When its next request may leave; None where that is not known.
         polls: Polls seen in this run, `good` of them brought an answer, with `new` postings.
         outcome: How the last poll ended, and `why` it brought less than it should.
     """
 
     domain: str
+    said_at: float
     sources: set[str] = attrs.field(factory=set)
     tier: str | None = None
     breaker: str | None = None
@@ -85,26 +93,14 @@ class DomainState:
 
     def sample(self, fields: Mapping[str, Any], at: float) -> None:
         """Take the figures of a `domain.sampled`, or of the control socket."""
-        for name, kind in _SAMPLED.items():
-            value = fields.get(name)
-            setattr(
-                self,
-                name,
-                value if isinstance(value, kind) and not isinstance(value, bool) else None,
-            )
+        self.tier, self.breaker = _text(fields.get("tier")), _text(fields.get("breaker"))
+        self.breaker_cause = _text(fields.get("breaker_cause"))
+        self.per_hour = _number(fields.get("per_hour"))
         self.next_at = _later(at, fields.get("next_in_s"))
+        self.waits_for = _text(fields.get("waits_for"))
+        self.used_today = _count(fields.get("used_today"), None)
+        self.daily_limit = _count(fields.get("daily_limit"), None)
         self.succeeded_at = _moment(fields.get("succeeded_at"))
-
-
-_SAMPLED: Final[dict[str, Any]] = {
-    "tier": str,
-    "breaker": str,
-    "breaker_cause": str,
-    "per_hour": int | float,
-    "waits_for": str,
-    "used_today": int,
-    "daily_limit": int,
-}
 
 
 @attrs.frozen(kw_only=True)
@@ -160,6 +156,7 @@ class RunState:
         last_at: When its last one was.
         stats: The fields of the last `stats.taken`, which is of `stats_at`.
         requests: Of the whole run, as last said.
+        polls: Polls seen, `good` of them brought an answer.
         errors: When each kind of error was last said.
     """
 
@@ -176,6 +173,8 @@ class RunState:
     stats: Mapping[str, Any] = attrs.field(factory=dict)
     stats_at: float | None = None
     requests: int | None = None
+    polls: int = 0
+    good: int = 0
     summary: Summary = attrs.field(factory=Summary)
     domains: dict[str, DomainState] = attrs.field(factory=dict)
     parts: dict[str, Part] = attrs.field(factory=dict)
@@ -188,7 +187,7 @@ class RunState:
         at, fields = event.ts / 1e6, event.fields
         self.last_at = max(self.last_at, at)
         self.summary.note(event.event, fields)
-        if event.level == "error" and event.event not in _BEGINS:
+        if event.level == "error" and event.event not in (*_LASTING, "health.changed"):
             _put(self.errors, event.event, at)
         self._note_daemon(event, at)
         self._note_domain(event, at)
@@ -204,6 +203,9 @@ class RunState:
             self.started_at = at - uptime
         if isinstance(stats.get("day"), Mapping):
             self._booked.clear()
+        for state in [*self.domains.values()]:
+            if at - state.said_at > FORGOTTEN_S:
+                del self.domains[state.domain]
         children = stats.get("children")
         if isinstance(children, Mapping):
             self.parts = {name: _part(child) for name, child in list(children.items())[:MOST]}
@@ -224,11 +226,13 @@ class RunState:
                 figures["tokens"] += tokens
         return Spent(**figures)
 
-    def domain(self, name: object) -> DomainState | None:
-        """Return the state of a site, new where nothing was known of it."""
+    def domain(self, name: object, at: float) -> DomainState | None:
+        """Return the state of a site of which something is said, new where nothing was known."""
         if not isinstance(name, str) or (name not in self.domains and len(self.domains) >= MOST):
             return None
-        return self.domains.setdefault(name, DomainState(domain=name))
+        state = self.domains.setdefault(name, DomainState(domain=name, said_at=at))
+        state.said_at = at
+        return state
 
     def _note_daemon(self, event: Event, at: float) -> None:
         fields = event.fields
@@ -249,24 +253,18 @@ class RunState:
 
     def _note_domain(self, event: Event, at: float) -> None:
         fields = event.fields
-        if "domain" not in fields or (state := self.domain(fields["domain"])) is None:
+        if "domain" not in fields or (state := self.domain(fields["domain"], at)) is None:
             return
+        if event.event in _BREAKERS:
+            state.breaker = _BREAKERS[event.event]
+            state.breaker_cause = _text(fields.get("cause"))
         match event.event:
             case "scraper.polled":
                 self._note_poll(state, fields, at)
             case "domain.sampled":
                 state.sample(fields, at)
             case "breaker.opened":
-                state.breaker, state.breaker_cause = "open", str(fields.get("cause"))
                 state.next_at, state.waits_for = _later(at, fields.get("until_s")), "breaker"
-            case "breaker.half_opened" | "breaker.disabled":
-                state.breaker = event.event.removeprefix("breaker.").replace(
-                    "half_opened", "half_open"
-                )
-            case "breaker.closed":
-                state.breaker, state.breaker_cause = "closed", None
-            case "breaker.held":
-                state.breaker, state.next_at = "forced_open", None
             case "tier.demoted" | "tier.promoted":
                 state.tier = str(fields.get("to_tier"))
             case "limiter.throttled":
@@ -290,11 +288,11 @@ class RunState:
             return
         state.polled_at, state.outcome = at, str(fields.get("outcome"))
         state.why = str(fields["why"]) if fields.get("why") else None
-        state.polls += 1
+        is_good = state.outcome in GOOD
+        self.polls, self.good = self.polls + 1, self.good + is_good
+        state.polls, state.good = state.polls + 1, state.good + is_good
         state.new += _count(fields.get("new"), 0)
-        if state.outcome in GOOD:
-            state.good += 1
-            state.succeeded_at = at
+        state.succeeded_at = at if is_good else state.succeeded_at
 
     def _note_part(self, event: Event) -> None:
         path = event.fields.get("child")
@@ -319,12 +317,11 @@ class RunState:
 
     def _note_condition(self, event: Event, at: float) -> None:
         fields = event.fields
+        self.conditions.pop(event.event, None)
+        if event.event in _LASTING:
+            end, text = _LASTING[event.event]
+            _put(self.conditions, end, Condition(text=text, begun_at=at))
         match event.event:
-            case "store.lost" | "network.lost" | "supply.fell_short":
-                name, text = _BEGINS[event.event]
-                _put(self.conditions, name, Condition(text=text, begun_at=at))
-            case "store.regained" | "network.regained" | "supply.recovered":
-                self.conditions.pop(_ENDS[event.event], None)
             case "health.changed":
                 self.conditions.pop("health", None)
                 if (state := str(fields.get("state"))) != "ok":
@@ -338,10 +335,11 @@ class RunState:
                 condition = Condition(text=text, begun_at=at, ends_at=ends_at)
                 _put(self.conditions, f"budget {limit}", condition)
             case "alert.fired":
-                text = f"alert {fields.get('rule')}"
+                text = f"alert {fields.get('rule')} {fields.get('subject') or ''}".rstrip()
                 _put(self.conditions, text, Condition(text=text, begun_at=at))
             case "alert.resolved":
-                self.conditions.pop(f"alert {fields.get('rule')}", None)
+                text = f"alert {fields.get('rule')} {fields.get('subject') or ''}".rstrip()
+                self.conditions.pop(text, None)
             case _:
                 pass
 
@@ -400,12 +398,11 @@ class DaemonState:
         current = self._run(run, now)
         current.last_at, current.ended_at = now, None
         current.version = _text(answer.get("version"))
-        current.sample(stats, now)
         self.gone = self.silence = ""
         for record in domains if isinstance(domains, list) else ():
-            state = current.domain(record.get("domain")) if isinstance(record, Mapping) else None
-            if state is not None:
+            if isinstance(record, Mapping) and (state := current.domain(record.get("domain"), now)):
                 state.sample(record, now)
+        current.sample(stats, now)
 
     def _note_event(self, event: Event) -> None:
         if event.run in self._earlier:
@@ -459,7 +456,7 @@ class DaemonState:
         silent = _count(run.stats.get("silent"), 0)
         if silent or (run.stats and run.stats.get("domains") is None):
             yield f"{silent or 'all'} sites give no answer"
-        if run.stats and run.stats.get("day") is None and "store" not in run.conditions:
+        if run.stats and run.stats.get("day") is None and "store.regained" not in run.conditions:
             yield "the database did not answer the last sample"
         if self.silence and run.is_ready:
             yield self.silence

@@ -28,7 +28,8 @@ LINE_CAP: Final = 256 * 1024
 """Most bytes of a line. One of ours has 3,500; journald splits what a program writes at 48 KiB, and
 spells it as a list of integers where a raw control byte was in it (design/operations.md)."""
 TEXT_CAP: Final = 2_000
-LATEST: Final = 7_258_118_400_000_000  # microseconds; 2200: no clock says more, and dates bear it
+LAST_TS: Final = 4_000_000_000_000_000
+"""Microseconds, of the year 2096: what is later is no time of ours."""
 RUNS: Final = 16
 """Runs whose numbering is followed at a time."""
 
@@ -159,7 +160,7 @@ def _item(line: bytes) -> Item:
     found = _object(line) if len(line) <= LINE_CAP else None
     if found is None or "__REALTIME_TIMESTAMP" not in found:
         return _of_message(line, found, ts=None, level="info")
-    ts = min(_whole(found["__REALTIME_TIMESTAMP"]) or 0, LATEST)
+    ts = min(_whole(found["__REALTIME_TIMESTAMP"]) or 0, LAST_TS)
     level = _level_of(found.get("PRIORITY"))
     name = _NOTICES.get(str(found.get("MESSAGE_ID")))
     if name is not None and found.get("_PID") == "1":  # which no one else can say
@@ -179,7 +180,7 @@ def _of_message(
             "run": str(run),
             "seq": int(seq),
             **rest,
-        } if 0 < own < LATEST:
+        } if 0 < own < LAST_TS:
             said = rest.get("level")
             return Event(
                 ts=own,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -172,6 +172,7 @@ def test_text_of_strangers_cannot_move_the_terminal(write: Writer, colour: bool)
         assert "[bold]" in "".join(lines), "no markup"
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_value_in_any_field_is_drawn(data: st.DataObject) -> None:
     state = fold([*started(Writer()), *garbled(data)])

@@ -3,12 +3,13 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobping.events import EVENTS
 from jobping.monitor.state import (
     ERROR_COUNTS_S,
+    FORGOTTEN_S,
     MOST,
     RECENT,
     SILENT_S,
@@ -202,6 +203,7 @@ def test_site_is_told_by_its_samples_and_its_polls(write: Writer) -> None:
     ]
     assert current(fold(lines)).domains[SITE] == DomainState(
         domain=SITE,
+        said_at=NOON + 7,
         sources={"greenhouse"},
         tier="reliable",
         breaker="closed",
@@ -222,6 +224,12 @@ def test_site_is_told_by_its_samples_and_its_polls(write: Writer) -> None:
 def test_moment_of_a_request_that_has_gone_is_forgotten(write: Writer) -> None:
     lines = [*started(write), sampled(write, 2, SITE, next_in_s=1.0), polled(write, 5, SITE)]
     assert current(fold(lines)).domains[SITE].next_at is None
+
+
+def test_site_that_is_polled_no_more_is_forgotten(write: Writer) -> None:
+    lines = [*started(write), sampled(write, 2, SITE, tier="backfill"), sampled(write, 2, "b")]
+    lines += [sampled(write, 600, "b"), stats(write, 3 + FORGOTTEN_S)]
+    assert set(current(fold(lines)).domains) == {"b"}
 
 
 def test_other_run_begins_anew_and_late_lines_of_the_old_one_change_nothing(
@@ -264,6 +272,7 @@ def test_losses_are_counted_and_what_is_kept_is_bounded(write: Writer) -> None:
     assert len(current(state).domains) == MOST
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_value_in_any_field_is_survived(data: st.DataObject) -> None:
     state = fold([*started(Writer()), *garbled(data)])

@@ -117,13 +117,14 @@ def test_notice_of_systemd_is_kept_and_a_forged_one_is_foreign() -> None:
         b'{"event": 1, "ts": 2, "run": "r", "seq": 3}',
         b'{"event": "x", "ts": "now", "run": "r", "seq": 3}',
         b'{"event": "x", "ts": -1, "run": "r", "seq": 3}',
+        b'{"event": "x", "ts": 9999999999999999, "run": "r", "seq": 3}',
         b'{"event": "\xff", "ts": 1, "run": "r", "seq": 3}',
         b"{" * 5000,
         b'{"a":' * 5000,
         b"\x00\xff\xfe",
         b"NaN",
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_line_that_is_no_event_is_foreign_text(text: bytes) -> None:
     [found] = read(text + b"\n")
