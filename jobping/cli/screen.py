@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.rule import Rule
+from rich.styled import Styled
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +20,7 @@ from jobping.core.duration import duration
 from jobping.core.pricing import dollars
 from jobping.core.printable import printable
 from jobping.logs import console_line
-from jobping.monitor.state import DaemonState, DomainState, Part, RunState, Spent, Verdict
+from jobping.monitor.state import SILENT_S, DaemonState, DomainState, Part, RunState, Spent, Verdict
 from jobping.monitor.stream import Event, Foreign, Item, Lost, Notice
 
 WIDE: Final = 120
@@ -71,33 +72,31 @@ class Picture:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw in the width there is."""
+        verdict, reasons = self.state.verdict(self.now)
         width, run = options.max_width, self.state.current
-        above: list[RenderableType] = [*self._head(width)]
-        if run is not None:
-            above += _gauges(run, self.now, width)
-        below = [_keys(self.order)] if self.has_keys else []
-        rows = [*self.state.recent]
-        if self.height is None:
-            domains, events = len(run.domains) if run else 0, _EVENTS
-        else:
-            taken = sum(len(console.render_lines(one, options)) for one in (*above, *below))
+        head = [*self._head(verdict, reasons)]
+        gauges = _gauges(run, self.now, width) if run is not None else []
+        foot = [_keys(self.order)] if self.has_keys else []
+        known = len(run.domains) if run is not None else 0
+        domains, events = known, _EVENTS
+        if self.height is not None:
+            above = (*head, *gauges, *foot)
+            taken = sum(len(console.render_lines(one, options)) for one in above)
             left = max(0, self.height - taken - 3)  # two rules and the heads of columns
-            known = len(run.domains) if run else 0
             domains = min(known, max(_FEWEST_DOMAINS, left - max(3, left // 3)))
             events = max(0, left - domains)
-        middle: list[RenderableType] = []
-        if run is not None and run.domains:
-            middle += [
-                _rule(_of(domains, len(run.domains), "domains")),
-                _domains(run, self, width, domains),
-            ]
-        middle.append(_rule("events"))
-        shown = rows[-events:] if events else []
-        middle += [_event_line(item) for item in shown] or [Text("none", style="dim")]
-        yield Group(*above, *middle, *below)
+        body = gauges
+        if run is not None and known:
+            title = "domains" if domains == known else f"{domains} of {known} domains"
+            body += [_rule(title), _domains(run, self, width, domains)]
+        shown = [*self.state.recent][-events:] if events else []
+        body += [_rule("events"), *map(_event_line, shown)]
+        if not self.state.recent:
+            body.append(Text("none", style="dim"))
+        # old figures shall not look alive
+        yield Group(*head, Styled(Group(*body), "dim" if verdict is Verdict.DOWN else ""), *foot)
 
-    def _head(self, width: int) -> Iterable[RenderableType]:
-        verdict, reasons = self.state.verdict(self.now)
+    def _head(self, verdict: Verdict, reasons: Sequence[str]) -> Iterable[RenderableType]:
         run = self.state.current
         line = Table.grid(expand=True, padding=(0, 1))
         line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
@@ -120,9 +119,10 @@ class Picture:
 def facts(run: RunState, now: float) -> Iterable[str]:
     """Yield which daemon this is, how long it has run, and how old its figures are."""
     yield f"jobping {printable(run.version or '?', 20)}"
+    is_fresh = run.ended_at is None and now - run.last_at < SILENT_S
     if run.started_at is not None:
-        ran_s = (run.ended_at or now) - run.started_at
-        yield f"{'up' if run.ended_at is None else 'ran'} {duration(ran_s)}"
+        until = now if is_fresh else run.ended_at or run.last_at
+        yield f"{'up' if is_fresh else 'ran'} {duration(until - run.started_at)}"
     if run.stats_at is not None:
         yield f"stats {duration(now - run.stats_at)} old"
 
@@ -146,10 +146,6 @@ def _local(now: float) -> str:
 
 def _rule(title: str) -> Rule:
     return Rule(Text(title, style="bold"), align="left", style="dim")
-
-
-def _of(shown: int, known: int, what: str) -> str:
-    return f"{shown} of {known} {what}" if shown < known else what
 
 
 # --- gauges
@@ -379,7 +375,8 @@ def _event_line(item: Item) -> Text:
 
 
 def _line(item: Event | Notice, level: str, fields: Mapping[str, Any]) -> str:
-    whole = {"ts": item.ts, "event": item.event, "level": level, **fields}
+    last = sorted(fields, key=lambda name: name.endswith("id"))  # which say least to people
+    whole = {"ts": item.ts, "event": item.event, "level": level, **{n: fields[n] for n in last}}
     return console_line(whole, colour=False).decode().partition("\n")[0]
 
 

@@ -126,7 +126,7 @@ def test_empty_stream_is_shown_as_what_it_is() -> None:
 
 def test_stale_figures_are_called_old(write: Writer) -> None:
     lines = draw(fold(started(write)), at=421)
-    assert lines[0].startswith("● down  jobping 1.2.3  up 7 min  stats 7 min old")
+    assert lines[0].startswith("● down  jobping 1.2.3  ran 1 s  stats 7 min old")
     assert lines[1].strip().startswith("no stats for 7 min")
 
 
