@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 
 import pytest
 
@@ -97,6 +97,25 @@ async def test_mail_that_a_kill_left_open_goes_again_with_the_same_id(
 
     assert sorted(one.to for one in mail.mails) == [(address,) for address in ADDRESSES]
     assert len(set(mail.ids)) == 2
+
+
+async def test_stop_inside_a_letter_waits_for_it_and_sends_it_once(
+    home: Home, mail: MailServer, authority: Certificates
+) -> None:
+    async with open_fault_server({"*": respond(board({1: "Widget maker"}))}) as boards:
+        file = configured(home, boards, mail)
+        mail.answers["DATA"] = [2.0]
+        surroundings = environ(home, authority)
+        async with jobping("run", "--config", file, home=home, environ=surroundings) as daemon:
+            await daemon.wait_until(lambda: not mail.answers["DATA"])
+            stopped = await daemon.end_by(SIGTERM)
+        assert stopped.code == 0
+        assert len(mail.mails) == 1
+        async with jobping("run", "--config", file, home=home, environ=surroundings) as daemon:
+            await daemon.wait_until(lambda: len(mail.mails) == 2)
+            await daemon.wait_for("digest.sent")
+
+    assert sorted(one.to for one in mail.mails) == [(address,) for address in ADDRESSES]
 
 
 async def test_wrong_password_is_said_once_for_both_and_the_files_are_there(

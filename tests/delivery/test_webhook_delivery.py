@@ -2,8 +2,10 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import attrs
 import pytest
@@ -283,3 +285,22 @@ def test_long_digest_is_cut_to_what_the_service_takes_and_says_so(form, characte
 @pytest.mark.parametrize("form", LIMITS)
 def test_digest_without_postings_has_its_subject(form) -> None:
     assert "Nothing new for berlin" in json.dumps(post(form, subject="Nothing new for berlin"))
+
+
+async def test_check_in_the_readme_accepts_our_signature_and_no_other() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [snippet] = re.findall(r"```python\n(import base64.*?)```", readme, re.DOTALL)
+    names: dict = {}
+    exec(snippet, names)
+    check = names["is_from_jobping"]
+    async with posting_to(respond(), secret=SECRET) as (way, server):
+        await way.send(outgoing())
+
+    [received] = server.requests
+    headers = dict(received.headers)
+    late = {**headers, "webhook-timestamp": "1"}
+    assert check(SECRET, headers, received.body)
+    assert not check(SECRET, headers, received.body + b" ")
+    assert not check(SECRET.replace("whsec_M", "whsec_N"), headers, received.body)
+    assert not check(SECRET, {**headers, "webhook-id": "other"}, received.body)
+    assert not check(SECRET, late, received.body)
