@@ -113,7 +113,7 @@ def materials_of(
         on_cycle_end=lambda: None,
         resident_bytes=resident_bytes,
         clock=Clock(),
-        events=Inbox(Clock()),
+        events=Inbox(),
         stopping=trio.Event(),
         emit_as=emit_as,
         rng=random.Random(),  # noqa: S311  jitter is no secret

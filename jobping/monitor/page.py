@@ -9,7 +9,7 @@ from jobping.core.digest_html import whole_page
 from jobping.core.pricing import dollars
 from jobping.core.printable import printable
 from jobping.monitor import plots, tables
-from jobping.monitor.report import LAPSED, Report
+from jobping.monitor.report import LAPSED, Report, dates_of
 from jobping.monitor.tables import TIERS, Figure, Table
 
 SUCCESS: Final = 0.8
@@ -55,11 +55,10 @@ th:last-child, td:last-child { padding-right: 0; }
 .n { text-align: right; white-space: nowrap; overflow-wrap: normal; }
 .sites td:first-child { min-width: 11rem; overflow-wrap: anywhere; }
 .drawn { width: 19%; }
-.legend + table, table + table { margin-top: 1.25rem; }
+.legend ~ table { margin-top: 1.25rem; }
 .plot { display: grid; grid-template-columns: 3.6rem 1fr; gap: .4rem; }
 .plot svg, .strip, .bar { display: block; width: 100%; overflow: visible; }
 svg text { fill: var(--dim); font-size: 12px; }
-svg text.mark { fill: var(--bad); stroke: var(--card); stroke-width: 4px; paint-order: stroke; }
 .axis { stroke: var(--dim); } .grid { stroke: var(--line); }
 .limit { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 5 3; }
 .bar .limit { stroke: var(--ink); }
@@ -137,8 +136,8 @@ def _nothing(report: Report) -> str:
 
 
 def _sections(report: Report) -> Iterator[str]:
-    since, until = report.since or 0.0, report.until or 0.0
-    dates = report.dates()
+    since, until = _drawn(report)
+    dates = dates_of(since, until)
     days = plots.Days(dates=dates, known=plots.known_of(dates, report.up, since, until))
     yield f'<div class="figures">{"".join(map(_figure, tables.figures(report)))}</div>'
     yield _section("New postings a day, by source", _postings(report, days))
@@ -148,6 +147,15 @@ def _sections(report: Report) -> Iterator[str]:
     yield _section("Matches and digests a day", _results(report, days))
     yield _section("Warnings and errors", _table(tables.worst_table(report)))
     yield _section("Alerts", _table(tables.alerts_table(report)))
+
+
+def _drawn(report: Report) -> tuple[float, float]:
+    """Return what the plots cover: the period, less its first part where no log is of most of it.
+
+    The notes on the page say when the log begins.
+    """
+    since, until, first = report.since or 0.0, report.until or 0.0, report.first or 0.0
+    return (first if first - since > (until - since) / 2 else since), until
 
 
 def _section(title: str, content: str) -> str:
@@ -197,7 +205,7 @@ def _sites(report: Report) -> str:
             f'<td class="n wide{" bad" if one.violations else ""}">{one.violations:,}</td></tr>'
         )
     more = len(sites) - len(rows)
-    rest = _empty(f"and {more:,} more sites, all of which did better") if more > 0 else ""
+    rest = _empty(f"and {more:,} more sites, none of which did worse") if more > 0 else ""
     scale = f"0 to {tables.seconds(top)}"
     return (
         '<table class="sites"><thead><tr><th>site</th><th class="n wide">requests</th>'

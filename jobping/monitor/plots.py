@@ -87,12 +87,15 @@ def bars(
         most = max(most, *limits)
     ticks = ticks_of(most)
     plot = "".join(_bars(days, series, classes, show, ticks[-1]))
+    entries = list(zip(classes, series, strict=True))
+    note = ""
     if limit and limits and max(limits) <= ticks[-1]:
-        plot += "".join(_limit_lines(days, limit, show, ticks[-1]))
-    elif limits:
-        plot += _aside(f"{limit.name if limit else ''} {show(limits[-1])}: above this scale")
+        plot += "".join(_limit_lines(days, limit, ticks[-1]))
+        entries.append(("limit", f"{limit.name} {show(limits[-1])}"))
+    elif limit and limits:
+        note = f'<p class="dim">{_text(f"{limit.name} {show(limits[-1])}")}: above this scale</p>'
     frame = _frame(ticks, show, plot + "".join(_dates(days.dates)), width=140 * len(days.dates))
-    return frame + legend(list(zip(classes, series, strict=True)))
+    return frame + legend(entries) + note
 
 
 def _merged(series: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
@@ -150,7 +153,7 @@ def _bars(
             )
 
 
-def _limit_lines(days: Days, limit: Limit, show: Show, top: float) -> Iterator[str]:
+def _limit_lines(days: Days, limit: Limit, top: float) -> Iterator[str]:
     band = 100 / max(1, len(days.dates))
     for n, date in enumerate(days.dates):
         if date in limit.values:
@@ -159,13 +162,6 @@ def _limit_lines(days: Days, limit: Limit, show: Show, top: float) -> Iterator[s
                 f'<line class="limit" x1="{n * band:.3f}%" x2="{(n + 1) * band:.3f}%"'
                 f' y1="{y:.2f}" y2="{y:.2f}"/>'
             )
-    last = next(date for date in reversed(days.dates) if date in limit.values)
-    y = _y(limit.values[last], top) - 5
-    yield _aside(f"{limit.name} {show(limit.values[last])}", y if y > 12 else y + 18)
-
-
-def _aside(text: str, y: float = 18) -> str:
-    return f'<text class="mark" x="100%" y="{y:.2f}" text-anchor="end">{_text(text)}</text>'
 
 
 def _dates(dates: Sequence[str]) -> Iterator[str]:
@@ -206,9 +202,11 @@ def _frame(ticks: Sequence[float], show: Show, plot: str, *, width: float) -> st
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:
     """Return what the colours mean: pairs of class and name."""
+    square = '<rect class="{}" width="12" height="12" rx="2"/>'
+    line = '<line class="limit" x2="12" y1="6" y2="6"/>'
     items = "".join(
-        f'<li><svg width="12" height="12" aria-hidden="true"><rect class="{kind}" width="12"'
-        f' height="12" rx="2"/></svg>{_text(name)}</li>'
+        '<li><svg width="12" height="12" aria-hidden="true">'
+        f"{line if kind == 'limit' else square.format(kind)}</svg>{_text(name)}</li>"
         for kind, name in entries
     )
     return f'<ul class="legend">{items}</ul>'

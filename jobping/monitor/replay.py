@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 from jobping.core.alerting import Alerts, Change
-from jobping.monitor.stream import LATEST, Event, Foreign, Item, Lost, Notice
+from jobping.monitor.stream import LAST_TS, Event, Foreign, Item, Lost, Notice
 
 
 def replay(items: Iterable[Item], alerts: Alerts) -> Iterator[Change]:
     """Yield what changes, in order; what lies behind the last event is the caller's to ask."""
     for item in items:
-        if item.ts is None or not 0 < item.ts < LATEST:
+        if item.ts is None or not 0 < item.ts < LAST_TS:
             continue
         at = item.ts / 1e6
         match item:

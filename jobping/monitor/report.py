@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from jobping.monitor.stream import LATEST, Event, Foreign, Item, Lost, Notice
+from jobping.monitor.stream import LAST_TS, Event, Foreign, Item, Lost, Notice
 
 GAP_S: Final = 180.0
 """A daemon that writes nothing for longer, three samples, is not known to run."""
@@ -192,7 +192,7 @@ class Report:
 
     def note(self, item: Item) -> None:
         """Take in the next item of the stream."""
-        if item.ts is None or not 0 < item.ts < LATEST:
+        if item.ts is None or not 0 < item.ts < LAST_TS:
             self.foreign += 1
             return
         at = item.ts / 1e6
@@ -471,14 +471,6 @@ class Report:
         ranked = self.total("ranked")
         return -(-self.spent().nanousd // ranked) if ranked else None
 
-    def dates(self) -> list[str]:
-        """Return every day of the period."""
-        if self.since is None or self.until is None:
-            return []
-        begin = dt.datetime.fromtimestamp(self.since, dt.UTC).date()
-        end = dt.datetime.fromtimestamp(max(self.since, self.until - 1e-6), dt.UTC).date()
-        return [(begin + dt.timedelta(days=n)).isoformat() for n in range((end - begin).days + 1)]
-
     def as_record(self) -> dict[str, Any]:
         """Return everything as JSON values: moments in ISO 8601 UTC, money in nano-dollars."""
         return {
@@ -594,6 +586,14 @@ def _sum(spends: Iterator[Spend]) -> Spend:
 def day_of(at: float) -> str:
     """Return the day of a moment, in UTC, as `2026-11-27`."""
     return dt.datetime.fromtimestamp(at, dt.UTC).date().isoformat()
+
+
+def dates_of(since: float, until: float) -> list[str]:
+    """Return every day of a period, in UTC."""
+    begin, last = day_of(since), day_of(max(since, until - 1e-6))
+    days = (dt.date.fromisoformat(last) - dt.date.fromisoformat(begin)).days
+    first = dt.date.fromisoformat(begin)
+    return [(first + dt.timedelta(days=n)).isoformat() for n in range(days + 1)]
 
 
 def iso(at: float | None) -> str | None:

@@ -335,11 +335,10 @@ class RunState:
                 condition = Condition(text=text, begun_at=at, ends_at=ends_at)
                 _put(self.conditions, f"budget {limit}", condition)
             case "alert.fired":
-                text = f"alert {fields.get('rule')} {fields.get('subject') or ''}".rstrip()
+                text = _alert(fields)
                 _put(self.conditions, text, Condition(text=text, begun_at=at))
             case "alert.resolved":
-                text = f"alert {fields.get('rule')} {fields.get('subject') or ''}".rstrip()
-                self.conditions.pop(text, None)
+                self.conditions.pop(_alert(fields), None)
             case _:
                 pass
 
@@ -351,6 +350,11 @@ class RunState:
         elif event.event == "budget.lapsed":
             bill = _count(fields.get("nanousd"), 0), _count(fields.get("tokens"), 0)
             self._booked.append((at, *bill))
+
+
+def _alert(fields: Mapping[str, Any]) -> str:
+    """Return what an alert is about, in a few words."""
+    return f"alert {fields.get('rule')} {fields.get('subject') or ''}".rstrip()
 
 
 @attrs.define

@@ -57,6 +57,8 @@ class Table:
 
 def period(report: Report) -> str:
     """Return what the report covers, in one line."""
+    if report.until is None:
+        return f"since {_moment(report.since)} UTC"
     return f"{_moment(report.since)} to {_moment(report.until)} UTC"
 
 
@@ -69,7 +71,7 @@ def notes(report: Report) -> list[str]:
         found.append(f"The log begins only at {_moment(report.first)}.")
     if report.events and not report.pool.samples:
         found.append(
-            "The log holds no statistics (`stats.taken`): it is of a higher level than info, so"
+            "The log holds no statistics (`stats.taken`), like one of a higher level than info:"
             " uptime, tiers and the pool are not known."
         )
     if report.lost or report.total("dropped"):
@@ -117,8 +119,10 @@ def _running(report: Report) -> Iterator[Figure]:
     yield Figure(
         name="database pool",
         value=percent(pool.mean),
-        detail=f"busy on average, {percent(pool.busy_most if pool.samples else None)} at most,"
-        f" of {pool.size}; work waited in {pool.waiting} of {pool.samples} samples",
+        detail=f"busy on average, {percent(pool.busy_most)} at most, of {pool.size};"
+        f" work waited in {pool.waiting} of {_many(pool.samples, 'sample')}"
+        if pool.samples
+        else "no sample",
     )
 
 
@@ -132,8 +136,10 @@ def _asking(report: Report) -> Iterator[Figure]:
     yield Figure(
         name="requests",
         value=f"{answers.total():,}",
-        detail=f"{percent(answers['ok'] / said if said else None)} succeeded,"
-        f" {answers['failed']:,} failed, {answers['limited']:,} refused for our pace",
+        detail=f"{percent(answers['ok'] / said)} succeeded, {answers['failed']:,} failed,"
+        f" {answers['limited']:,} refused for our pace"
+        if said
+        else "",
     )
     yield Figure(
         name="breaker trips",
@@ -262,7 +268,7 @@ def spend_table(report: Report) -> Table:
     rows = [list(row) for row in zip(names, *columns, strict=True)]
     return Table(
         title="Spend",
-        columns=("window", ">in this log", ">by the ledger", ">limit"),
+        columns=("window", ">in this log", ">ledger, last sample", ">limit"),
         rows=rows,
         empty="no call of a model",
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobping.events import CATALOGUE
-from jobping.monitor.report import OTHERS, Latencies, Report, Spend
+from jobping.monitor.report import OTHERS, Latencies, Report, Spend, dates_of
 from jobping.monitor.stream import Event, Foreign, Item, Lost, Notice
 from jobping.monitor.tables import amounts, figures, markdown, notes, percent, tables, tiers_table
 from tests.monitor.samples import NOON, Writer, polled, sampled, started, stats
@@ -68,7 +68,7 @@ def test_new_postings_are_counted_by_day_and_source(write):
     tomorrow = (dt.date.fromisoformat(TODAY) + dt.timedelta(days=1)).isoformat()
     assert report.postings == {TODAY: {"greenhouse": 3, "lever": 2}, tomorrow: {"greenhouse": 4}}
     assert report.by_source() == {"greenhouse": 7, "lever": 2}
-    assert report.dates() == [TODAY, tomorrow]
+    assert dates_of(NOON, NOON + 86_400) == [TODAY, tomorrow]
 
 
 def test_trips_violations_and_waits_are_counted_by_site(write):
