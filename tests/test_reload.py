@@ -75,7 +75,7 @@ async def reloaded(parts: Parts, events: Events, *, for_s: float = 60.0) -> Relo
         await settle()
         assert reloader.ask() == 1
         with trio.fail_after(for_s):
-            while reloader.generation.tries < 1:  # noqa: ASYNC110 - it has no event to wait for
+            while reloader.generation.tries < 1:  # noqa: ASYNC110  it offers no event
                 await trio.sleep(0.1)
         assert [child.state for child in root.snapshot().children] == [ChildState.RUNNING] * 3
         nursery.cancel_scope.cancel()

@@ -52,8 +52,9 @@ class Operator:
         directory: Where the socket is made.
         reload: Asks for the configuration to be read anew; returns how many will have been tried
             when it has, None: this daemon has none.
-        run_id: The name of this run in the log.
+            run_id: The name of this run in the log.
         look: Takes a sample of the whole daemon.
+            look_every_s: Seconds between two looks at the socket.
     """
 
     directory: Path
@@ -62,6 +63,7 @@ class Operator:
     degradation: Ref[DegradationMessage]
     generation: Callable[[], Generation]
     reload: Callable[[], int | None]
+    look_every_s: float = LOOK_EVERY_S
 
     async def run(self, ctx: Context[object]) -> None:
         """Serve the socket until asked to stop, and see that it answers.
@@ -81,7 +83,7 @@ class Operator:
         """Wait, then ask as a client does until there is an answer."""
         ask = partial(ask_daemon, (self.directory,), {"ask": "generation"})
         while True:
-            with trio.move_on_after(LOOK_EVERY_S):
+            with trio.move_on_after(self.look_every_s):
                 return await stop_requested.wait()
             with contextlib.suppress(DaemonSilent):
                 await trio.to_thread.run_sync(ask, abandon_on_cancel=True)

@@ -271,6 +271,7 @@ async def degrading(
     log: EventLog | None = None,
     policy: ExitPolicy | None = None,
     individual: frozenset[SourceName] = frozenset(),
+    max_idle: float | None = None,
 ) -> AsyncIterator[tuple[Mailbox[DegradationMessage], Supervisor]]:
     box: Mailbox[DegradationMessage] = Mailbox()
     emit = events or Events()
@@ -288,9 +289,12 @@ async def degrading(
             make_actor=make_actor,
             hook=log or EventLog(),
             individual=individual,
+            max_idle_s=max_idle,
         ).run(ctx)
 
-    child = ChildSpec(id="degradation", start=run, mailbox=box, stop_timeout=16.0)
+    child = ChildSpec(
+        id="degradation", start=run, mailbox=box, stop_timeout=16.0, max_idle=max_idle
+    )
     async with open_tree(child, policy=policy) as supervisor:
         yield box, supervisor
 
