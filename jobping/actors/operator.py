@@ -54,7 +54,7 @@ class Operator:
             when it has, None: this daemon has none.
             run_id: The name of this run in the log.
         look: Takes a sample of the whole daemon.
-            look_every_s: Seconds between two looks at the socket.
+        look_every_s: Seconds between two looks at the socket.
     """
 
     directory: Path
