@@ -52,7 +52,7 @@ class Operator:
         directory: Where the socket is made.
         reload: Asks for the configuration to be read anew; returns how many will have been tried
             when it has, None: this daemon has none.
-            run_id: The name of this run in the log.
+        run_id: The name of this run in the log.
         look: Takes a sample of the whole daemon.
         look_every_s: Seconds between two looks at the socket.
     """
