@@ -469,16 +469,22 @@ class Poll:
         Raises:
             FetchError: Nothing is to be had from the site now.
         """
-        waiting: list[PostingDraft] = []
-        for one in listed:
-            if self.details_left > 0:
-                self.details_left -= 1
-                await self._hand_over([await self._whole(one)])
-            else:
-                digest = hashlib.blake2b(one.draft.source_digest, digest_size=16, person=b"listed")
-                waiting.append(attrs.evolve(one.draft, source_digest=digest.digest()))
-        self.tally.waiting += len(waiting)
-        await self._hand_over(waiting)
+        ready: list[PostingDraft] = []
+        try:
+            for one in listed:
+                if self.details_left > 0:
+                    self.details_left -= 1
+                    ready.append(await self._whole(one))
+                else:
+                    digest = hashlib.blake2b(
+                        one.draft.source_digest, digest_size=16, person=b"listed"
+                    )
+                    ready.append(attrs.evolve(one.draft, source_digest=digest.digest()))
+                    self.tally.waiting += 1
+        except FetchError:
+            await self._hand_over(ready)  # what came before is not asked for again
+            raise
+        await self._hand_over(ready)
 
     async def _whole(self, one: _Listed) -> PostingDraft:
         """Return a posting with what its own page says, or as the list has it."""
@@ -505,8 +511,10 @@ class Poll:
         return draft
 
     async def _hand_over(self, drafts: Sequence[PostingDraft]) -> None:
-        if not drafts:
-            return
+        for start in range(0, len(drafts), BATCH):
+            await self._hand_over_batch(drafts[start : start + BATCH])
+
+    async def _hand_over_batch(self, drafts: Sequence[PostingDraft]) -> None:
         fence = self.gate.lease.fence
         message = StorePostings(
             board=self.row.id, drafts=tuple(drafts), news_after=self.news_after, fence=fence
