@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _ONLY_SHOWN: Final = frozenset({"from", "takes_mail"})
 """What `profile list --json` prints beside the keys of a profile."""
-_TYPES: Final = {field.name: field.type for field in attrs.fields(Profile)}
+_FIELDS: Final = attrs.fields(Profile)
+_LISTS: Final = {"at"} | {field.name for field in _FIELDS if str(field.type).startswith("tuple")}
+_TEXTS: Final = {field.name for field in _FIELDS if field.type is not int}
+_TRUTHS: Final = {"true": True, "false": False}
 
 
 def add(below: "argparse._SubParsersAction[Parser]") -> None:
@@ -94,7 +97,10 @@ def _json_rows(text: str) -> Iterator[tuple[str, dict[str, object]]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("must be a list of profiles, as `jobping profile list --json` prints it")
     for number, row in enumerate(rows, 1):
-        kept = {key: row[key] for key in row if key not in _ONLY_SHOWN and row[key] is not None}
+        # what is empty says nothing
+        kept = {
+            key: row[key] for key in row if key not in _ONLY_SHOWN and row[key] not in (None, [])
+        }
         yield f"profile {number}", kept
 
 
@@ -115,9 +121,10 @@ def _csv_rows(text: str) -> Iterator[tuple[str, dict[str, object]]]:
 
 def _typed(key: str, cell: str) -> object:
     """Return a cell as the configuration file would hold it."""
-    kind = _TYPES.get(key)
-    if kind is int and cell.isascii() and cell.isdigit() and len(cell) < len(str(2**63)):
-        return int(cell)
-    if str(kind).startswith("tuple"):
+    if key in _LISTS:
         return [item.strip() for item in cell.split(",")]
-    return cell
+    if key in _TEXTS:
+        return cell
+    if cell.isascii() and cell.isdigit() and len(cell) < len(str(2**63)):
+        return int(cell)
+    return _TRUTHS.get(cell.lower(), cell)
