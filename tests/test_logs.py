@@ -417,6 +417,16 @@ def test_terminal_gets_columns_and_human_values(pipe: Pipe) -> None:
     ]
 
 
+def test_regular_figures_are_for_programs(pipe: Pipe) -> None:
+    stream = End(pipe.writer, terminal=True)
+    with open_log(LogConfig(colour=False), stream=stream, journal=False) as log:
+        log.emit("stats.taken", units=1)
+        log.emit("domain.sampled", domain="a.example")
+        log.emit("daemon.stopped", code=0)
+    [line] = os.read(pipe.reader, 65536).decode().splitlines()
+    assert line.endswith("daemon.stopped        code=0")
+
+
 def test_long_line_for_people_leaves_out_what_is_zero(pipe: Pipe) -> None:
     counts = {"new": 3, "changed": 0, "unchanged": 0, "duplicate": 0, "rejected": 0, "news": 0}
     with open_log(

@@ -40,11 +40,12 @@ _LIBRARIES = (
     *("httpx", "httpcore", "trio", "trio-asyncio", "asyncio", "asyncpg"),
     *("openai", "httpx2", "httpcore2"),
 )
+_FIGURES = frozenset({"stats.taken", "domain.sampled"})
 _CLOSE_S = 1.0  # design/operations.md, section 4, stage 7
 
 
 class Form(enum.Enum):
-    """How a line looks."""
+    """How a line looks; CONSOLE leaves out the regular figures, which `jobping top` shows."""
 
     AUTO = "auto"
     CONSOLE = "console"
@@ -203,7 +204,8 @@ class _Logger(structlog.BoundLoggerBase):
         line: Any = fields
         for processor in self._processors:
             line = processor(self._logger, level, line)
-        self._logger.put(_RANK[level], line)
+        if line:
+            self._logger.put(_RANK[level], line)
 
 
 def _envelope(run: str) -> Callable[[object, str, _Fields], _Fields]:
@@ -229,7 +231,9 @@ _Render = Callable[[object, str, _Fields], bytes]
 
 
 def _console_line(*, colour: bool) -> _Render:
-    return lambda _logger, _level, fields: _console.render(fields, colour=colour) + b"\n"
+    return lambda _logger, _level, fields: (
+        b"" if fields["event"] in _FIGURES else _console.render(fields, colour=colour) + b"\n"
+    )
 
 
 def _json_line(*, journal: bool) -> _Render:
