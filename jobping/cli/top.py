@@ -107,9 +107,11 @@ def _opened(watch: Watch) -> Iterator[Stream | None]:
 
 
 def _catch_up(watch: Watch, stream: Stream | None) -> None:
+    """Read what was written before, so that the first picture is none of an empty log."""
     until = now() + BEGIN_S
-    while stream is not None and now() < until and _read(watch, stream, within_s=LOOK_S):
-        pass
+    while stream is not None and now() < until:
+        if not _read(watch, stream, within_s=LOOK_S) and watch.state.current is not None:
+            return
 
 
 def _read(watch: Watch, stream: Stream | None, within_s: float = 0.0) -> bool:
@@ -167,10 +169,14 @@ def _keyboard() -> Iterator[int | None]:
 def _pressed(keyboard: int | None) -> list[str]:
     """Wait a little for keys and return those that mean something."""
     watched = [] if keyboard is None else [keyboard]
-    if keyboard is None or not select.select(watched, [], [], LOOK_S)[0]:
+    if not select.select(watched, [], [], LOOK_S)[0] or keyboard is None:
         return []
+    try:
+        typed = os.read(keyboard, 64).decode("ascii", "replace")
+    except OSError:  # the terminal is gone
+        typed = ""
     known = {"q", *(order.value for order in Order)}
-    return [key for key in os.read(keyboard, 64).decode("ascii", "replace") if key in known]
+    return [key for key in typed or "q" if key in known]
 
 
 @contextlib.contextmanager
