@@ -111,7 +111,9 @@ def _catch_up(watch: Watch, stream: Stream | None) -> None:
     until = now() + BEGIN_S
     while stream is not None and now() < until:
         if not _read(watch, stream, within_s=LOOK_S) and watch.state.current is not None:
-            return
+            break
+    if stream is not None and stream.failed:
+        watch.source = stream.failed
 
 
 def _read(watch: Watch, stream: Stream | None, within_s: float = 0.0) -> bool:

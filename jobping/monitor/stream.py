@@ -254,7 +254,6 @@ class Stream:
     Attributes:
         name: What is read, for people.
         ended: Nothing more comes.
-        failed: What the program that reads the journal complained of.
     """
 
     name: str
@@ -265,7 +264,6 @@ class Stream:
     _complaints: IO[bytes] | None = None
     _decoder: Decoder = attrs.field(factory=Decoder)
     ended: bool = attrs.field(default=False, init=False)
-    failed: str = attrs.field(default="", init=False)
 
     def __iter__(self) -> Iterator[Item]:
         """Yield everything up to the end; of a stream that grows, for ever.
@@ -320,15 +318,17 @@ class Stream:
         os.close(descriptor)
         return True
 
+    @property
+    def failed(self) -> str:
+        """What the program that reads the journal complained of so far."""
+        if self._complaints is None:
+            return ""
+        text = os.pread(self._complaints.fileno(), TEXT_CAP, 0)
+        return text.decode("utf-8", "replace").strip()
+
     def _check(self) -> None:
-        if self._program is None or self._complaints is None:
-            return
-        code = self._program.wait()
-        self._complaints.seek(0)
-        said = self._complaints.read(TEXT_CAP).decode("utf-8", "replace").strip()
-        if code:
-            raise StreamFailed(f"{self.name} cannot be read: {said or f'exit code {code}'}")
-        self.failed = said
+        if self._program is not None and (code := self._program.wait()):
+            raise StreamFailed(f"{self.name} cannot be read: {self.failed or f'exit code {code}'}")
 
 
 @contextlib.contextmanager

@@ -249,6 +249,16 @@ def test_journal_that_cannot_be_read_is_said_with_the_reason(journal: Path) -> N
         list(stream)
 
 
+def test_hint_of_the_journal_is_known_while_it_is_followed(journal: Path) -> None:
+    (journal / "end").write_text(
+        "print('Hint: no permission', file=sys.stderr, flush=True)\n"
+        "print(flush=True); import time; time.sleep(600)"
+    )
+    with open_journal(follow=True) as stream:
+        assert list(stream.read(within_s=10)) == []
+        assert stream.failed == "Hint: no permission"
+
+
 def test_journal_that_is_followed_ends_with_its_reader(journal: Path) -> None:
     (journal / "entries").write_bytes(entry(line().decode().strip()))
     (journal / "end").write_text("import time; time.sleep(600)")
