@@ -121,6 +121,7 @@ class DigestActor:
     async def _answer(self, delivery: Received[DigestMessage], before: int) -> None:
         """Answer with the number of digests that went out, once all were tried."""
         with trio.move_on_after(ANSWER_AFTER_S):
+            await trio.lowlevel.checkpoint()
             for sender in self._senders:
                 await sender.wait_idle()
         delivery.reply(self._sent - before)
