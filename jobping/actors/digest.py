@@ -36,6 +36,7 @@ from supervisors import Context
 from supervisors import Delivery as Received
 
 PENDING_LIMIT = 500  # best unsent matches from which a digest is chosen
+PAUSE_S = 1.0  # between two looks, so that messages are taken however often something is due
 ANSWER_AFTER_S = 240.0  # below the patience of who asks: slow ways go on later
 
 
@@ -129,7 +130,8 @@ class DigestActor:
     def _until_next_s(self) -> float:
         if self._next_due_at is None:
             return LOOK_EVERY_S
-        return min(LOOK_EVERY_S, (self._next_due_at - self.clock.utcnow()).total_seconds())
+        due_in_s = (self._next_due_at - self.clock.utcnow()).total_seconds()
+        return min(LOOK_EVERY_S, max(PAUSE_S, due_in_s))
 
     async def _claim_due(self, stop_requested: trio.Event) -> None:
         """Claim what is due; while the database is away, wait for it, as the senders do."""
@@ -180,7 +182,7 @@ class DigestActor:
                 why=one.why,
             )
         for digest in finished:
-            self._say_finished(digest, None)
+            self._say_finished(digest)
 
     async def _claim(self, stored: StoredProfile, rules: DigestRules, period: str) -> bool:
         """Claim a period, or find that there is nothing to send for it; say whether there is."""
@@ -260,7 +262,7 @@ class DigestActor:
             if not period.endswith("Z"):
                 self.emit("digest.skipped", profile=profile, period=period, why=why)
 
-    def _say_finished(self, finished: Finished, items: int | None) -> None:
+    def _say_finished(self, finished: Finished) -> None:
         if not finished.took:
             return
         self._sent += 1
@@ -269,7 +271,7 @@ class DigestActor:
             digest=finished.id,
             profile=finished.profile,
             period=finished.period,
-            items=items,
+            items=finished.items,
             delivery=list(finished.took),
             duration_s=(self.clock.utcnow() - finished.claimed_at).total_seconds(),
         )

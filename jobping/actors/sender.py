@@ -35,7 +35,7 @@ class Sender:
     Attributes:
         by: Who takes digests, the same after a restart.
         compose: Makes the digest as it is to be sent now.
-        on_finished: Called when nothing of a digest is owed any more, with its number of postings.
+        on_finished: Called when nothing of a digest is owed any more.
         beat: Called when something was done.
         busy: Promises an end of what its block does.
     """
@@ -44,7 +44,7 @@ class Sender:
     digests: Digests
     by: str
     compose: Callable[[TakenDigest], OutgoingDigest]
-    on_finished: Callable[[Finished, int], None]
+    on_finished: Callable[[Finished], None]
     beat: Callable[[], None]
     busy: Callable[[float], AbstractContextManager[object]]
     clock: Clock
@@ -182,7 +182,7 @@ class Sender:
             )
         )
         if finished is not None:
-            self.on_finished(finished, len(taken.items))
+            self.on_finished(finished)
 
     async def _record(self, end: Callable[[], Awaitable[Finished | None]]) -> Finished | None:
         """Write an end whatever happens meanwhile, so that what went out does not go again."""

@@ -142,7 +142,8 @@ FROM (
     HAVING bool_and(state NOT IN ('waiting', 'sending'))
 ) AS w
 WHERE d.id = w.digest_id AND d.state = 'claimed'
-RETURNING d.id, d.profile_id, d.period, d.claimed_at, w.took
+RETURNING d.id, d.profile_id, d.period, d.claimed_at, w.took,
+    (SELECT count(*) FROM digest_item i WHERE i.digest_id = d.id) AS items
 """
 
 _RELEASE_ITEMS = "DELETE FROM digest_item WHERE digest_id = ANY($1::bigint[])"
@@ -218,6 +219,7 @@ class Finished:
     """A digest of which nothing is owed any more.
 
     Attributes:
+        items: How many postings were claimed for it.
         took: The ways by which it went out, by name; none: its postings may go out later.
         claimed_at: Aware UTC.
     """
@@ -225,6 +227,7 @@ class Finished:
     id: DigestId
     profile: ProfileId
     period: str
+    items: int
     took: tuple[str, ...]
     claimed_at: dt.datetime
 
@@ -371,6 +374,7 @@ async def _finish(connection: Connection, ids: list[DigestId]) -> tuple[Finished
             id=DigestId(row["id"]),
             profile=ProfileId(row["profile_id"]),
             period=row["period"],
+            items=row["items"],
             took=tuple(row["took"]),
             claimed_at=row["claimed_at"],
         )

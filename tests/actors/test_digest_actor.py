@@ -311,6 +311,16 @@ async def test_instant_digests_are_bundled_and_limited_to_so_many_a_day(
     assert "bundled over 15 minutes, at most 2 in 24 hours" in " ".join(texts(tmp_path)[0].split())
 
 
+async def test_periods_shorter_than_a_look_at_them_end_nothing(rig: Rig, tmp_path: Path) -> None:
+    profile, _ = await add_matches(rig, "1")
+    rules = DigestRules(when=When.INSTANT, every_s=0.001, most_a_day=1000)
+    async with digesting(rig, FilesDelivery(directory=tmp_path), rules=rules) as actor:
+        await actor.end_first_cycle()
+        await add_match(rig, profile, "2")
+        await eventually(lambda: went(rig) == 2)
+        assert actor.log.of(ChildExited) == []
+
+
 async def test_nothing_is_claimed_where_there_is_no_way_out(rig: Rig) -> None:
     await add_matches(rig, "1")
     async with digesting(rig) as actor:

@@ -1,3 +1,4 @@
+import datetime as dt
 import fcntl
 import json
 import os
@@ -16,6 +17,7 @@ from jobping.cli.main import build
 from jobping.cli.parser import EXIT_CODES, ExitCode
 from jobping.cli.profile import fields_of
 from jobping.core.profile import Level, RemoteWish
+from jobping.core.schedule import DigestWish, Weekday, When
 from jobping.settings import parse_profile
 from jobping.sources import SOURCES
 from jobping.store.dumps import split_password
@@ -149,7 +151,9 @@ def test_profile_options_make_the_profile_that_the_file_would(
     arguments = build().parse_args(
         ["profile", "add", "me", "--words", "python, data engineer", "--words", "sql",
          "--not-words", "senior", "--places", "Berlin,CH", "--remote", "only", "--levels",
-         "entry,mid", "--pay-floor", "60k EUR", "--languages", "en,DE", "--max-items", "7"]
+         "entry,mid", "--pay-floor", "60k EUR", "--languages", "en,DE", "--max-items", "7",
+         "--when", "weekly", "--at", "07:30,18:00", "--weekday", "friday", "--zone", "UTC",
+         "--no-send-empty"]
     )  # fmt: skip
     profile = parse_profile(fields_of(arguments))
     assert profile.words == ("python", "data engineer", "sql")
@@ -161,6 +165,13 @@ def test_profile_options_make_the_profile_that_the_file_would(
     assert profile.pay_floor.amount == 60000
     assert profile.languages == ("en", "de")
     assert (profile.max_items, profile.max_per_company) == (7, 3)
+    assert profile.digest == DigestWish(
+        when=When.WEEKLY,
+        at=(dt.time(7, 30), dt.time(18, 0)),
+        weekday=Weekday.FRIDAY,
+        zone=dt.UTC,
+        send_empty=False,
+    )
 
 
 def test_good_configuration_is_called_good_with_the_times_of_its_boards(

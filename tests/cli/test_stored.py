@@ -103,11 +103,14 @@ def test_board_that_is_there_or_not_there_exits_1_with_the_reason(call: Call) ->
 
 
 def test_profile_is_added_shown_and_removed(call: Call) -> None:
-    assert call("profile", "add", "me", "--words", "python", "--levels", "entry")[0] == 0
+    words = ("--words", "python", "--levels", "entry", "--when", "weekly", "--send-empty")
+    assert call("profile", "add", "me", *words)[0] == 0
+    assert "Nothing new for me" in call("digest", "preview", "me")[1]
     code, out, _err = call("profile", "show", "me")
     assert code == 0
     shown = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in out.splitlines())
     assert (shown["words"], shown["levels"], shown["from"]) == ("python", "entry", "command")
+    assert (shown["when"], shown["zone"]) == ("weekly", "-")
     _code, out, _err = call("profile", "show", "me", "--json")
     assert json.loads(out)["words"] == ["python"]
     assert "me" in call("profile", "list")[1]
@@ -146,6 +149,8 @@ def test_matches_and_digest_preview_show_what_fits_best_first(call: Call) -> Non
     assert code == 0
     assert "Go Developer" in text
     assert "Baker" not in text
+    assert "last seen open today" in text
+    assert "\nWatched: 1 board at 1 site.\n" in text
     _code, page, _err = call("digest", "preview", "me", "--html")
     assert page.lower().startswith("<!doctype html>")
 

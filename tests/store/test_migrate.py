@@ -1,6 +1,7 @@
 """Migrations on a real server: order, checksums, versions, and several migrating at once."""
 
 import functools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import trio
 
 from jobping.errors import ConfigError
 from jobping.store.bridge import Connection, Database, Dsn, open_loop, run_alone
-from jobping.store.migrate import migrate, read_migrations
+from jobping.store.migrate import SCHEMA, migrate, read_migrations
 from tests.doubles.postgres import Cluster
 
 
@@ -52,6 +53,24 @@ async def test_migrations_are_applied_once_in_order(empty: Dsn, schema: Path) ->
             empty, "SELECT version, name, length(sha256) FROM schema_version ORDER BY version"
         )
     assert applied == [(1, "first", 32), (2, "second", 32)]
+
+
+async def test_digests_claimed_before_ways_had_rows_are_looked_for_among_the_files(
+    empty: Dsn, tmp_path: Path
+) -> None:
+    for file in SCHEMA.glob("00*.sql"):
+        if file.name < "0011":
+            shutil.copy(file, tmp_path)
+    claimed = """
+        WITH p AS (INSERT INTO profile (name, origin, wishes) VALUES ('ana', 'file', '{}')
+                   RETURNING id)
+        INSERT INTO digest (profile_id, period) SELECT id, 'first' FROM p RETURNING 1
+    """
+    async with open_loop():
+        await apply(empty, tmp_path)
+        await rows(empty, claimed)
+        await apply(empty, SCHEMA)
+        assert await rows(empty, "SELECT way, state FROM digest_way") == [("files", "sending")]
 
 
 async def test_later_file_is_applied_alone(empty: Dsn, schema: Path) -> None:

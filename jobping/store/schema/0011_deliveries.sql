@@ -46,6 +46,10 @@ CREATE TABLE digest_way (
 CREATE INDEX digest_way_due ON digest_way (way, next_attempt_at)
     WHERE state IN ('waiting', 'sending');
 
+-- What was claimed before there were such rows is looked for among the files, as it was.
+INSERT INTO digest_way (digest_id, way, state, next_attempt_at)
+SELECT id, 'files', 'sending', now() FROM digest WHERE state = 'claimed';
+
 -- When each posting was last listed, beside what the view had.
 CREATE OR REPLACE VIEW matched_posting AS
 SELECT s.*, m.profile_id, m.posting_version AS matched_version, m.score, m.origin AS match_origin,
