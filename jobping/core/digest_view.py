@@ -269,7 +269,7 @@ def _item(
         places=_places(draft),
         pay=_pay(draft.salary) if draft.salary else "",
         age=_age(draft, posting, now),
-        seen=f"last seen open {day_ago(item.last_seen, now)}" if item.last_seen else "",
+        seen=f"seen open {day_ago(item.last_seen, now)}" if item.last_seen else "",
         earlier=_earlier(posting, now, since, down),
         reason=printable(item.match.reason, _REASON_LIMIT),
         source=_credit(draft.source, credits),

@@ -149,7 +149,7 @@ def test_matches_and_digest_preview_show_what_fits_best_first(call: Call) -> Non
     assert code == 0
     assert "Go Developer" in text
     assert "Baker" not in text
-    assert "last seen open today" in text
+    assert "seen open today" in text
     assert "\nWatched: 1 board at 1 site.\n" in text
     _code, page, _err = call("digest", "preview", "me", "--html")
     assert page.lower().startswith("<!doctype html>")

@@ -169,7 +169,7 @@ as a job shown, 1 closed by now.
 
  1. Junior Data Analyst
     Kestrel GmbH · Berlin, Germany
-    45,000–52,000 EUR a year · posted 2 days ago · last seen open yesterday
+    45,000–52,000 EUR a year · posted 2 days ago · seen open yesterday
     Why: Matches “analyst” in the title; entry level; Berlin is in Europe
     From Remote OK, jobs.example:
     https://jobs.example/1
@@ -411,7 +411,7 @@ def test_digest_carries_its_postings_as_values():
         places="Berlin, Germany",
         pay="from 52,000 EUR a year",
         age="posted 2 days ago",
-        seen="last seen open today",
+        seen="seen open today",
         earlier="",
         reason="Fits",
         source="Ashby",
