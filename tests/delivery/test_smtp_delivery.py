@@ -161,6 +161,7 @@ async def test_server_without_a_way_to_log_in_that_we_know_gets_nothing(
         ("DATA", "554 no", DeliveryRejected),
         ("DATA", "554 5.6.0 looks like spam", DeliveryRejected),
         ("DATA", "552 5.2.3 too long", DeliveryRejected),
+        ("DATA", "552 5.3.4 too large for us", DeliveryRejected),
         ("DATA", "550 5.1.1 no such user", AddressRefused),
         ("DATA", "550 5.7.1 policy", None),
     ],
