@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from outgoing import HTML, ID, TEXT, TO, outgoing
 
 from jobping.core.digest import Digest
+from jobping.core.mail_address import check_mail_address
 from jobping.delivery.letter import write_letter
 from jobping.delivery.relay import Relay, Tls, check_unsubscribe
 
@@ -38,6 +39,13 @@ def part(letter: bytes, kind: str) -> str:
     body = read(letter).get_body((kind,))
     assert body is not None
     return body.get_content()
+
+
+def is_mail_address(text: str) -> bool:
+    try:
+        return check_mail_address(text) == text
+    except ValueError:
+        return False
 
 
 def titled(subject: str) -> bytes:
@@ -103,6 +111,19 @@ def test_any_subject_makes_one_header_that_is_read_back(subject):
     assert len(header(letter, "Subject")) == 1
     assert len(headers_of(letter)) == len(headers_of(titled("x")))
     assert all(len(line) <= 998 for line in letter.split(b"\r\n"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.from_regex(r"[a-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-z0-9.-]{1,80}", fullmatch=True).filter(
+        is_mail_address
+    )
+)
+def test_any_address_stands_in_its_header_as_it_is(address):
+    letter = write_letter(outgoing(to=address), address, attrs.evolve(RELAY, sender=address))
+
+    assert header(letter, "To") == [f"To: {address}"]
+    assert header(letter, "From") == [f"From: JobPing <{address}>"]
 
 
 def test_body_is_short_lines_of_ascii_that_read_back_as_they_were():
