@@ -20,7 +20,7 @@ from jobping.cli.parser import (
 )
 from jobping.cli.report import add_period_options
 from jobping.cli.session import quiet_log, settings_of
-from jobping.cli.watch import add_stream_options, now, opened
+from jobping.cli.watch import Watch, add_stream_options, now
 from jobping.core.alerting import RULES, Alerts, Change, Rule, State
 from jobping.core.duration import duration
 from jobping.core.printable import printable
@@ -129,7 +129,7 @@ def _check(arguments: argparse.Namespace) -> int:
     alerts = Alerts(settings_of(arguments).alerts.rules)
     since, until = arguments.since, arguments.until
     changes = list[Change]()
-    with opened(arguments, since_s=now() - since, until=until, whole=True) as stream:
+    with Watch.of(arguments).opened(since=since, until=until) as stream:
         inside = (
             item
             for item in stream

@@ -10,7 +10,7 @@ from typing import Final
 
 from jobping.cli.output import Column, print_json, print_pairs, print_table
 from jobping.cli.parser import Commands, UsageError
-from jobping.cli.watch import add_stream_options, now, opened
+from jobping.cli.watch import Watch, add_stream_options, now
 from jobping.monitor.openmetrics import render_metrics
 from jobping.monitor.page import render_page
 from jobping.monitor.report import Report
@@ -98,8 +98,7 @@ def _report(arguments: argparse.Namespace) -> int:
 def read(arguments: argparse.Namespace) -> Report:
     """Fold the stream that the arguments name."""
     report = Report(since=arguments.since, until=arguments.until)
-    since_s = now() - arguments.since
-    with opened(arguments, since_s=since_s, until=arguments.until, whole=True) as stream:
+    with Watch.of(arguments).opened(since=arguments.since, until=arguments.until) as stream:
         for item in stream:
             report.note(item)
     # a file or pipe may be of any time, and says no more than its last line; the journal is of now

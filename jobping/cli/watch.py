@@ -64,52 +64,6 @@ def add_stream_options(parser: Parser) -> None:
     add_config_options(parser)
 
 
-@contextlib.contextmanager
-def opened(
-    arguments: argparse.Namespace,
-    *,
-    since_s: float,
-    until: float | None = None,
-    follow: bool = False,
-    whole: bool = False,
-) -> Iterator[Stream]:
-    """Open the stream that the arguments name, else the journal of the daemon's unit.
-
-    Args:
-        since_s: Of the journal, so many seconds back.
-        until: Of the journal only what is earlier; seconds since 1970.
-        follow: Wait for what is written from now on.
-        whole: Of a file all of it, not only its last `LAST_BYTES`.
-
-    Raises:
-        StreamFailed: It cannot be read.
-    """
-    if arguments.file == "-":
-        yield open_pipe(sys.stdin.fileno())
-    elif arguments.file is not None:
-        last = None if whole else LAST_BYTES
-        with open_file(Path(arguments.file), follow=follow, last=last) as stream:
-            yield stream
-    else:
-        since = dt.datetime.fromtimestamp(now() - since_s, dt.UTC)
-        end = None if until is None else dt.datetime.fromtimestamp(until, dt.UTC)
-        unit = _journal_of(arguments)
-        with open_journal(unit, since=since, until=end, follow=follow) as stream:
-            yield stream
-
-
-def _journal_of(arguments: argparse.Namespace) -> str:
-    """Return the unit whose journal is meant: a state directory that was named decides."""
-    if arguments.journal is not None:
-        return str(arguments.journal)
-    with contextlib.suppress(ConfigError):  # it may be wrong, and the journal says so
-        unit = unit_of(settings_of(arguments).state_dir)
-        if unit is None and arguments.state_dir is not None:
-            raise StreamFailed("no log is read, as no unit of ours runs there; name it with --file")
-        return unit or UNIT
-    return UNIT
-
-
 def now() -> float:
     """Return seconds since 1970."""
     return utc_us() / 1e6
@@ -162,9 +116,41 @@ class Watch:
         """Whether the command line names the stream."""
         return self.arguments.file is not None or self.arguments.journal is not None
 
-    def opened(self, *, follow: bool = False) -> contextlib.AbstractContextManager[Stream]:
-        """Open the stream that the arguments name; see `opened`."""
-        return opened(self.arguments, since_s=BACK_S, follow=follow)
+    @contextlib.contextmanager
+    def opened(
+        self, *, follow: bool = False, since: float | None = None, until: float | None = None
+    ) -> Iterator[Stream]:
+        """Open the stream that the arguments name, else the journal of the daemon's unit.
+
+        Args:
+            follow: Wait for what is written from now on.
+            since: Read a whole file, or the journal from then on; seconds since 1970. None: only
+                the last of it.
+            until: Read the journal only so far.
+
+        Raises:
+            StreamFailed: It cannot be read.
+        """
+        if self.arguments.file == "-":
+            yield open_pipe(sys.stdin.fileno())
+        elif self.arguments.file is not None:
+            last = LAST_BYTES if since is None else None
+            with open_file(Path(self.arguments.file), follow=follow, last=last) as stream:
+                yield stream
+        else:
+            begin = dt.datetime.fromtimestamp(now() - BACK_S if since is None else since, dt.UTC)
+            end = None if until is None else dt.datetime.fromtimestamp(until, dt.UTC)
+            with open_journal(self._unit(), since=begin, until=end, follow=follow) as stream:
+                yield stream
+
+    def _unit(self) -> str:
+        """Return the unit whose journal is meant: a state directory that was named decides."""
+        if self.arguments.journal is not None:
+            return str(self.arguments.journal)
+        unit = unit_of(self.settings.state_dir) if self.settings is not None else UNIT
+        if unit is None and self.arguments.state_dir is not None:
+            raise StreamFailed("no log is read, as no unit of ours runs there; name it with --file")
+        return unit or UNIT
 
     def read_all(self) -> None:
         """Read the stream to its end; where it cannot be read, `note` says so."""

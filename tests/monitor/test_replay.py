@@ -98,8 +98,3 @@ def test_alerts_see_what_the_level_of_the_log_leaves_out():
 def test_gap_in_the_numbers_is_told_by_a_replay():
     changes = list(replay([Lost(ts=1_790_000_000_000_000, run="r", n=3)], Alerts()))
     assert [(change.rule.name, change.value) for change in changes] == [("log_lost", 3.0)]
-
-
-def test_time_that_is_none_of_ours_is_left_out():
-    lost = [Lost(ts=ts, run="r", n=3) for ts in (-5, 0, 10**30)]
-    assert list(replay(lost, Alerts())) == []
