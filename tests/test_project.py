@@ -12,6 +12,7 @@ import pytest
 
 from jobping.cli.main import build
 from jobping.cli.parser import EXIT_CODES
+from jobping.core.alerting import RULES
 from jobping.events import EVENTS
 from jobping.settings import Overrides, load
 from jobping.sources import SOURCES
@@ -124,6 +125,22 @@ def test_readme_lists_the_events_as_the_catalogue_has_them():
     assert listed == [
         (f"`{e.name}`", e.level, e.summary, ", ".join(f"`{field}`" for field in e.fields))
         for e in EVENTS
+    ]
+
+
+def test_readme_lists_the_rules_of_alerts_as_they_are_shipped():
+    def minutes(seconds: float) -> str:
+        return f"{seconds / 60:g} min" if seconds else "–"
+
+    assert [tuple(row) for row in rows("Events", "rule")] == [
+        (
+            f"`{rule.name}`",
+            rule.summary,
+            "–" if rule.threshold is None else f"{rule.threshold:g}",
+            minutes(rule.for_s),
+            minutes(rule.resolve_after_s),
+        )
+        for rule in RULES
     ]
 
 

@@ -18,9 +18,9 @@ from jobping.core.ladder import Tier
 WINDOW_S: Final = 900.0
 """Over how long shares of failures are taken."""
 RESTARTS_WITHIN_S: Final = 600.0
-FEWEST: Final = 5
-"""Requests or calls below which a share says nothing; where the window holds fewer, earlier ones
-count too (our choice)."""
+FEWEST: Final = {"domain_failing": 20, "model_failing": 5}
+"""Requests or calls below which a share says nothing: where the window holds fewer, earlier ones of
+a day count too. Of 20 requests to a site that fails at 2 % too few succeed once in 25,000 times."""
 AHEAD_FROM: Final = 0.25
 """A day's spend is not projected before it has used so much of its limit (our choice)."""
 UNPOLLED_S: Final = 21_600.0
@@ -171,9 +171,10 @@ _DAEMON: Final = _Id("restarts", "daemon")
 
 
 class _Shares:
-    """Successes among the attempts of the last `WINDOW_S`, or the last `FEWEST` of a day."""
+    """Successes among the attempts of the last `WINDOW_S`, or the last few of a day."""
 
-    def __init__(self) -> None:
+    def __init__(self, fewest: int) -> None:
+        self._fewest = fewest
         self._entries: deque[tuple[float, int, int]] = deque()
         self._good = self._all = 0
 
@@ -184,13 +185,13 @@ class _Shares:
         self._all += count
         while True:
             then, good, count = self._entries[0]
-            is_needed = self._all - count < FEWEST and then >= at - DAY_S
+            is_needed = self._all - count < self._fewest and then >= at - DAY_S
             if is_needed or then >= at - WINDOW_S:
                 break
             self._entries.popleft()
             self._good -= good
             self._all -= count
-        return self._good / self._all if self._all >= FEWEST else None
+        return self._good / self._all if self._all >= self._fewest else None
 
 
 class Alerts:
@@ -336,13 +337,17 @@ class Alerts:
             self._judge("domain_failing", domain, at, good, good + bad)
 
     def _judge(self, name: str, subject: str, at: float, good: int, count: int) -> None:
-        """Compare a share with the rule's threshold; where it is not known all stays as it is."""
+        """Compare a share with the rule's threshold; it is well half-way from there to all.
+
+        In between, and where it is not known, all stays as it is.
+        """
         rule, id = self._rules.get(name), _Id(name, subject)
         if rule is None or count <= 0 or len(self._shares) > SUBJECTS:
             return
-        share = self._shares.setdefault(id, _Shares()).add(at, good, count)
-        if share is not None:
-            self._set(name, subject, at, wrong=share < (rule.threshold or 0), value=share)
+        share = self._shares.setdefault(id, _Shares(FEWEST[name])).add(at, good, count)
+        threshold = rule.threshold or 0
+        if share is not None and not threshold <= share < (1 + threshold) / 2:
+            self._set(name, subject, at, wrong=share < threshold, value=share)
 
     def _note_budget(self, at: float, fields: Mapping[str, object], percent: float) -> None:
         rule = self._rules.get("budget_used")

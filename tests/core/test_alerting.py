@@ -64,26 +64,35 @@ def test_domain_that_was_never_polled_is_told_from_its_first_sample_on():
 
 
 def test_share_below_four_fifths_is_told_and_well_again_a_quarter_of_an_hour_after_a_good_one():
-    events = poll(0, ok=4), poll(60, ok=0, failed=4), poll(600, ok=40), poll(700, ok=5)
+    events = poll(0, ok=15), poll(60, ok=0, failed=5), poll(600, ok=40), poll(700, ok=5)
     assert play(*events, until=2000) == [
         (60, "domain_failing a.example fired"),
         (1500, "domain_failing a.example resolved"),
     ]
 
 
-def test_share_of_fewer_than_five_requests_says_nothing():
-    assert play(poll(0, ok=0, failed=4), until=10) == []
+def test_share_that_is_only_just_better_again_keeps_its_alert():
+    events = poll(0, ok=15, failed=5), poll(60, ok=10), poll(1000, ok=25, failed=5)
+    assert play(*events, until=3000) == [(0, "domain_failing a.example fired")]
 
 
-def test_site_that_is_asked_rarely_is_judged_by_its_last_five_requests():
-    rare = [poll(3600 * n, ok=2, failed=1) for n in range(2)]
-    assert play(*rare, until=3600) == [(3600, "domain_failing a.example fired")]
-    long_ago = poll(0, ok=0, failed=4), poll(86_401, ok=0, failed=1)
+def test_share_of_few_requests_says_nothing():
+    assert play(poll(0, ok=0, failed=19), until=10) == []
+
+
+def test_site_that_is_asked_rarely_is_judged_by_its_last_requests_of_a_day():
+    rare = [poll(3600 * n, ok=2, failed=1) for n in range(7)]
+    assert play(*rare, until=21_600) == [(21_600, "domain_failing a.example fired")]
+    long_ago = poll(0, ok=0, failed=19), poll(86_401, ok=0, failed=1)
     assert "domain_failing" not in str(play(*long_ago, until=86_401))
 
 
 def test_failures_leave_the_share_after_fifteen_minutes():
-    assert play(poll(0, ok=10), poll(901, ok=4, failed=1), until=902) == []
+    events = poll(0, ok=0, failed=20), poll(901, ok=19, failed=1)
+    assert play(*events, until=2000) == [
+        (0, "domain_failing a.example fired"),
+        (1801, "domain_failing a.example resolved"),
+    ]
 
 
 def test_breaker_that_stays_open_is_told_after_half_an_hour_half_open_or_not():
@@ -281,7 +290,7 @@ def test_any_fields_lead_to_changes_in_order_that_alternate(events):
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 3))), st.integers(1, 900))
 def test_ticks_between_events_change_nothing(steps, tick):
     makers = (
-        lambda at: poll(at, ok=0, failed=5, every_s=60.0),
+        lambda at: poll(at, ok=0, failed=25, every_s=60.0),
         lambda at: poll(at, ok=90),
         lambda at: sample(at, tier="backfill", breaker="open"),
         lambda at: stats(at, pool_waiting=1),

@@ -27,8 +27,11 @@ QUICK: tuple[Rule, ...] = tuple(
 LINES = (
     ("stats.taken", {"pool_waiting": 1}),
     ("stats.taken", {"pool_waiting": 0}),
-    ("scraper.polled", {"domain": "a.example", "http": {"ok": 0, "failed": 9}, "poll_every_s": 60}),
-    ("scraper.polled", {"domain": "a.example", "http": {"ok": 9}, "poll_every_s": 60}),
+    (
+        "scraper.polled",
+        {"domain": "a.example", "http": {"ok": 0, "failed": 20}, "poll_every_s": 60},
+    ),
+    ("scraper.polled", {"domain": "a.example", "http": {"ok": 20}, "poll_every_s": 60}),
     ("breaker.opened", {"domain": "b.example"}),
     ("breaker.closed", {"domain": "b.example"}),
     ("limiter.violated", {"domain": "c.example", "rule": "rate"}),
