@@ -181,7 +181,9 @@ def _postings(report: Report, days: plots.Days) -> str:
         source: {date: float(report.postings.get(date, none)[source]) for date in days.dates}
         for source, _n in report.by_source().most_common()
     }
-    return plots.bars(days, series, show=_count) if series else _empty()
+    if not series:
+        return _empty()
+    return plots.bars(days, series, label="New postings a day", show=_count)
 
 
 def _sites(report: Report) -> str:
@@ -231,7 +233,7 @@ def _tiers(report: Report, since: float, until: float) -> str:
         rows.append(_line(name, stretches, since, until, share))
     stayed = len(known) - len(moved)
     if stayed:
-        name = f"{stayed:,} {'other ' if moved else ''}sites"
+        name = tables.many(stayed, "other site" if moved else "site")
         first = [
             (segment.start, segment.end, segment.tier)
             for name_, one in known
@@ -257,10 +259,8 @@ def _line(
     until: float,
     share: str = "",
 ) -> str:
-    return (
-        f"<div>{_text(name)}</div>{plots.strip(stretches, since, until)}"
-        f'<div class="dim share">{_text(share)}</div>'
-    )
+    row = plots.strip(stretches, since, until, label=f"{name} {share}")
+    return f'<div>{_text(name)}</div>{row}<div class="dim share">{_text(share)}</div>'
 
 
 def _union(stretches: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
@@ -291,7 +291,7 @@ def _spend(report: Report, days: plots.Days) -> str:
         name="daily limit",
         values={date: window.limit_nanousd / 1e9 for date, window in report.days.items()},
     )
-    plot = plots.bars(days, series, show=_usd, limit=limit)
+    plot = plots.bars(days, series, label="Dollars a day", show=_usd, limit=limit)
     return f"{plot}{_table(tables.models_table(report))}{_table(tables.spend_table(report))}"
 
 
@@ -304,9 +304,13 @@ def _results(report: Report, days: plots.Days) -> str:
     def of(key: str) -> dict[str, float]:
         return {date: float(report.counts.get(date, none)[key]) for date in days.dates}
 
-    matches = plots.bars(days, {"matches": of("matches")}, show=_count)
+    matches = plots.bars(days, {"matches": of("matches")}, label="Matches a day", show=_count)
     digests = plots.bars(
-        days, {"sent": of("sent"), "failed": of("failed")}, show=_count, classes=("good", "bad")
+        days,
+        {"sent": of("sent"), "failed": of("failed")},
+        label="Digests a day",
+        show=_count,
+        classes=("good", "bad"),
     )
     return (
         f'<div class="pair"><div><h3>Matches</h3>{matches}</div>'

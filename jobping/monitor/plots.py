@@ -66,6 +66,7 @@ def bars(
     days: Days,
     series: Mapping[str, Mapping[str, float]],
     *,
+    label: str,
     show: Show,
     classes: Sequence[str] = (),
     limit: Limit | None = None,
@@ -74,6 +75,7 @@ def bars(
 
     Args:
         series: By name, the value of each day; drawn from the axis up, in this order.
+        label: What is shown, for those who cannot see it.
         show: Makes a value a text with its unit.
         classes: Of the series; else `s0`, `s1`, ...
         limit: Shown where it lies on the scale that the bars need.
@@ -94,7 +96,8 @@ def bars(
         entries.append(("limit", f"{limit.name} {show(limits[-1])}"))
     elif limit and limits:
         note = f'<p class="dim">{_text(f"{limit.name} {show(limits[-1])}")}: above this scale</p>'
-    frame = _frame(ticks, show, plot + "".join(_dates(days.dates)), width=140 * len(days.dates))
+    plot += "".join(_dates(days.dates))
+    frame = _frame(ticks, show, plot, label=label, width=140 * len(days.dates))
     return frame + legend(entries) + note
 
 
@@ -183,7 +186,7 @@ def _short(date: str) -> str:
     return f"{day.day} {day:%b}"
 
 
-def _frame(ticks: Sequence[float], show: Show, plot: str, *, width: float) -> str:
+def _frame(ticks: Sequence[float], show: Show, plot: str, *, label: str, width: float) -> str:
     """Return a plot with its value axis, no wider than its bars need."""
     lines, labels = [], []
     for tick in ticks:
@@ -196,7 +199,8 @@ def _frame(ticks: Sequence[float], show: Show, plot: str, *, width: float) -> st
     return (
         f'<div class="plot" style="max-width:{max(320.0, width + 80):.0f}px">'
         f'<svg class="scale" height="{HEIGHT}" aria-hidden="true">{"".join(labels)}</svg>'
-        f'<svg height="{HEIGHT}" role="img">{"".join(lines)}{plot}</svg></div>'
+        f'<svg height="{HEIGHT}" role="img" aria-label="{_text(label)}">'
+        f"{''.join(lines)}{plot}</svg></div>"
     )
 
 
@@ -213,16 +217,16 @@ def legend(entries: Sequence[tuple[str, str]]) -> str:
 
 
 def strip(
-    stretches: Sequence[tuple[float, float, str]], since: float, until: float, *, gaps: bool = True
+    stretches: Sequence[tuple[float, float, str]], since: float, until: float, *, label: str
 ) -> str:
     """Return one row of a timeline.
 
     Args:
         stretches: Begin, end and class of each; what lies between is not known, and hatched.
-        gaps: The background is a gap; else it is empty.
+        label: What is shown, for those who cannot see it.
     """
     span = max(1e-9, until - since)
-    parts = ['<rect class="gap" width="100%" height="100%"/>'] if gaps else []
+    parts = ['<rect class="gap" width="100%" height="100%"/>']
     for start, end, kind in stretches:
         left, right = max(start, since), min(end, until)
         if right > left:
@@ -231,7 +235,8 @@ def strip(
                 f' width="{max(0.05, 100 * (right - left) / span):.3f}%" height="100%">'
                 f"<title>{escape(kind)}: {_clock(left)} to {_clock(right)}</title></rect>"
             )
-    return f'<svg class="strip" height="14" role="img">{"".join(parts)}</svg>'
+    head = f'<svg class="strip" height="14" role="img" aria-label="{_text(label)}">'
+    return f"{head}{''.join(parts)}</svg>"
 
 
 def time_axis(since: float, until: float) -> str:

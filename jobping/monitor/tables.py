@@ -94,8 +94,8 @@ def figures(report: Report) -> list[Figure]:
         Figure(
             name="digests",
             value=f"{report.total('sent'):,}",
-            detail=f"{_many(report.total('items'), 'posting')},"
-            f" {_many(report.total('failed'), 'failure')}",
+            detail=f"{many(report.total('items'), 'posting')},"
+            f" {many(report.total('failed'), 'failure')}",
             is_bad=report.total("failed") > 0,
         ),
         _spending(report),
@@ -106,9 +106,9 @@ def _running(report: Report) -> Iterator[Figure]:
     restarts = report.notices["unit.restarted"]
     failures = report.notices["unit.failed"]
     said = f", systemd restarted it {restarts} x" if restarts else ""
-    said += f", {_many(failures, 'failure')}" if failures else ""
+    said += f", {many(failures, 'failure')}" if failures else ""
     value = percent(report.up_s / report.span_s if report.span_s else None)
-    starts = _many(report.runs, "start")
+    starts = many(report.runs, "start")
     yield Figure(
         name="running",
         value=value,
@@ -120,13 +120,14 @@ def _running(report: Report) -> Iterator[Figure]:
         name="database pool",
         value=percent(pool.mean),
         detail=f"busy on average, {percent(pool.busy_most)} at most, of {pool.size};"
-        f" work waited in {pool.waiting} of {_many(pool.samples, 'sample')}"
+        f" work waited in {pool.waiting} of {many(pool.samples, 'sample')}"
         if pool.samples
         else "no sample",
     )
 
 
-def _many(n: int, noun: str) -> str:
+def many(n: int, noun: str) -> str:
+    """Return a count with its noun."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
@@ -144,7 +145,7 @@ def _asking(report: Report) -> Iterator[Figure]:
     yield Figure(
         name="breaker trips",
         value=f"{sum(one.trips for one in domains):,}",
-        detail=f"at {sum(one.trips > 0 for one in domains):,} of {len(domains):,} sites",
+        detail=f"at {sum(one.trips > 0 for one in domains):,} of {many(len(domains), 'site')}",
     )
     violations = sum(one.violations for one in domains)
     yield Figure(
@@ -157,7 +158,7 @@ def _asking(report: Report) -> Iterator[Figure]:
 
 def _spending(report: Report) -> Figure:
     spent, each = report.spent(), report.per_match()
-    detail = f"{_many(spent.calls, 'call')}, {spent.failed:,} without an answer"
+    detail = f"{many(spent.calls, 'call')}, {spent.failed:,} without an answer"
     if each is not None:
         detail += f"; {dollars(each)} a match"
     if spent.lapsed_nanousd:
@@ -230,7 +231,8 @@ def tiers_table(report: Report) -> Table:
     rows = [[name, *shares(found)] for name, found in moved]
     stayed = len(times) - len(moved)
     if stayed:
-        rows.append([f"{stayed} {'other ' if moved else ''}sites", "100 %", *(["-"] * 2)])
+        name = many(stayed, "other site" if moved else "site")
+        rows.append([name, "100 %", *(["-"] * 2)])
     return Table(title="Time on each tier", columns=("site", *(f">{t}" for t in TIERS)), rows=rows)
 
 

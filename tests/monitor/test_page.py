@@ -22,6 +22,9 @@ EVIL = "<script>alert(1)</script>\"'&\u202e\x1b[2J"
 DAYS = ["2026-11-26", "2026-11-27"]
 
 
+PLAIN = {"label": "x", "show": str}
+
+
 def full(name: str = SITE) -> Report:
     """Return a report in which every part of the page has something, all named by one name."""
     write = Writer()
@@ -110,7 +113,7 @@ def heights(svg: str, kind: str) -> list[float]:
 
 def test_bars_stand_on_zero_and_are_as_high_as_their_values():
     svg = bars(Days(dates=DAYS, known=dict.fromkeys(DAYS, 1.0)),
-               {"a": {DAYS[0]: 5.0, DAYS[1]: 10.0}}, show=str)  # fmt: skip
+               {"a": {DAYS[0]: 5.0, DAYS[1]: 10.0}}, **PLAIN)  # fmt: skip
     low, high = heights(svg, "s0")
     assert high == pytest.approx(2 * low, abs=0.02)
     assert high == pytest.approx(plots.HEIGHT - plots.FOOT - 8, abs=0.02)
@@ -118,7 +121,7 @@ def test_bars_stand_on_zero_and_are_as_high_as_their_values():
 
 
 def test_days_without_a_log_are_hatched_as_far_as_it_lacks():
-    svg = bars(Days(dates=DAYS, known={DAYS[0]: 0.25, DAYS[1]: 1.0}), {"a": {}}, show=str)
+    svg = bars(Days(dates=DAYS, known={DAYS[0]: 0.25, DAYS[1]: 1.0}), {"a": {}}, **PLAIN)
     assert re.findall(r'class="gap"[^>]*opacity="([\d.]+)"', svg) == ["0.75"]
 
 
@@ -132,8 +135,8 @@ def test_known_share_of_a_day_counts_only_what_lies_in_the_period():
 def test_limit_is_a_line_where_it_fits_and_a_word_where_it_does_not():
     days = Days(dates=DAYS, known=dict.fromkeys(DAYS, 1.0))
     series = {"a": {DAYS[0]: 5.0}}
-    near = bars(days, series, show=str, limit=Limit(name="limit", values={DAYS[0]: 9.0}))
-    far = bars(days, series, show=str, limit=Limit(name="limit", values={DAYS[0]: 900.0}))
+    near = bars(days, series, **PLAIN, limit=Limit(name="limit", values={DAYS[0]: 9.0}))
+    far = bars(days, series, **PLAIN, limit=Limit(name="limit", values={DAYS[0]: 900.0}))
     assert 'class="limit"' in near
     assert 'class="limit"' not in far
     assert "limit 900.0: above this scale" in far
@@ -141,7 +144,7 @@ def test_limit_is_a_line_where_it_fits_and_a_word_where_it_does_not():
 
 def test_series_beyond_the_colours_are_drawn_together():
     series = {f"n{n}": {DAYS[0]: 1.0} for n in range(12)}
-    svg = bars(Days(dates=DAYS, known=dict.fromkeys(DAYS, 1.0)), series, show=str)
+    svg = bars(Days(dates=DAYS, known=dict.fromkeys(DAYS, 1.0)), series, **PLAIN)
     assert svg.count("<li>") == plots.COLOURS
     assert "others: 6.0" in svg
 
