@@ -218,9 +218,52 @@ class Report:
             name = (item.level, item.event)
             if name in self.worst or len(self.worst) < _EVENTS:
                 self.worst[name] += 1
-        take = _TAKES.get(item.event)
-        if take is not None:
-            take(self, at, item.fields)
+        self._take(at, item.event, item.fields)
+
+    def _take(self, at: float, event: str, fields: Mapping[str, Any]) -> None:
+        match event:  # the frequent ones first
+            case "domain.sampled":
+                self._on_tier(at, self._domain(fields), word(fields.get("tier")))
+            case "stats.taken":
+                self._sample(fields)
+            case "scraper.polled":
+                self._count_poll(at, fields)
+            case "model.called":
+                self._count_call(at, fields)
+            case "tier.demoted" | "tier.promoted":
+                self._on_tier(at, self._domain(fields), word(fields.get("to_tier")))
+            case "breaker.opened":
+                self._domain(fields).trips += 1
+            case "limiter.violated":
+                self._domain(fields).violations += 1
+            case "limiter.throttled":
+                self._domain(fields).throttled += 1
+            case "matches.recorded" | "profile.searched":
+                self._count(at, "matches", number(fields.get("matches")))
+            case "matches.ranked":
+                self._count(at, "ranked", number(fields.get("ranked")))
+            case "digest.sent":
+                self._count(at, "sent", 1)
+                self._count(at, "items", number(fields.get("items")))
+            case "digest.failed" | "digest.skipped":
+                self._count(at, event.removeprefix("digest."), 1)
+            case "budget.owed" if len(self._owed) < _OPEN_CALLS:
+                self._owed.add(word(fields.get("id")))
+            case "budget.lapsed":
+                self._lapse(at, fields)
+            case "budget.corrected":
+                self._correct(fields)
+            case "daemon.started":
+                self.runs += 1
+            case "daemon.stopped":
+                self.codes[str(number(fields.get("code")))] += 1
+            case "log.dropped":
+                self._count(at, "dropped", number(fields.get("n")))
+            case "alert.fired" | "alert.resolved":
+                names = word(fields.get("rule")), word(fields.get("subject"))
+                self.alerts.append((at, event.removeprefix("alert."), *names))
+            case _:
+                pass
 
     def _cover(self, at: float, *, is_begin: bool) -> None:
         """Take a line as a sign of life."""
@@ -254,13 +297,7 @@ class Report:
 
     # --- events
 
-    def _started(self, at: float, fields: Mapping[str, Any]) -> None:
-        self.runs += 1
-
-    def _stopped(self, at: float, fields: Mapping[str, Any]) -> None:
-        self.codes[str(number(fields.get("code")))] += 1
-
-    def _polled(self, at: float, fields: Mapping[str, Any]) -> None:
+    def _count_poll(self, at: float, fields: Mapping[str, Any]) -> None:
         domain, http, new = self._domain(fields), fields.get("http"), number(fields.get("new"))
         domain.outcomes[word(fields.get("outcome"))] += 1
         domain.new += new
@@ -275,21 +312,6 @@ class Report:
         if timed:
             domain.latencies.add(real(fields.get("http_s")) / timed, timed)
 
-    def _opened(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._domain(fields).trips += 1
-
-    def _violated(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._domain(fields).violations += 1
-
-    def _throttled(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._domain(fields).throttled += 1
-
-    def _sampled(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._on_tier(at, self._domain(fields), word(fields.get("tier")))
-
-    def _moved(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._on_tier(at, self._domain(fields), word(fields.get("to_tier")))
-
     def _on_tier(self, at: float, domain: DomainReport, tier: str) -> None:
         segments, begin = domain.segments, self.up[-1][0]
         if segments and segments[-1].end >= max(begin, at - KNOWN_S):
@@ -298,7 +320,7 @@ class Report:
                 return
         segments.append(Segment(at, at, tier))
 
-    def _stats(self, at: float, fields: Mapping[str, Any]) -> None:
+    def _sample(self, fields: Mapping[str, Any]) -> None:
         size = number(fields.get("pool_size"))
         if size:
             pool, waiting = self.pool, number(fields.get("pool_waiting"))
@@ -319,7 +341,7 @@ class Report:
                     **{name: number(found.get(name)) for name in names}
                 )
 
-    def _called(self, at: float, fields: Mapping[str, Any]) -> None:
+    def _count_call(self, at: float, fields: Mapping[str, Any]) -> None:
         cost, id = fields.get("cost_nanousd"), word(fields.get("id"))
         model = word(fields.get("model")) or word(fields.get("asked"))
         day = day_of(max(0.0, at - real(fields.get("duration_s"))))
@@ -332,11 +354,7 @@ class Report:
             spend.add(worst)
         self._book(day, model, spend, id if lapsed or id in self._owed else "")
 
-    def _is_owed(self, at: float, fields: Mapping[str, Any]) -> None:
-        if len(self._owed) < _OPEN_CALLS:
-            self._owed.add(word(fields.get("id")))
-
-    def _lapsed(self, at: float, fields: Mapping[str, Any]) -> None:
+    def _lapse(self, at: float, fields: Mapping[str, Any]) -> None:
         """Count a worst case; where the call is counted already, in the place of its cost."""
         id, nanousd = word(fields.get("id")), number(fields.get("nanousd"))
         day, model, call = self._take_back(id) or (day_of(at), LAPSED, Spend())
@@ -344,7 +362,7 @@ class Report:
         spend = attrs.evolve(call, tokens=tokens, nanousd=nanousd, lapsed_nanousd=nanousd)
         self._book(day, model, spend, id)
 
-    def _corrected(self, at: float, fields: Mapping[str, Any]) -> None:
+    def _correct(self, fields: Mapping[str, Any]) -> None:
         id = word(fields.get("id"))
         if (lapsed := self._take_back(id)) is not None:  # else nothing of it is in this log
             day, model, call = lapsed
@@ -372,33 +390,6 @@ class Report:
 
     def _count(self, at: float, key: str, n: int) -> None:
         self.counts.setdefault(day_of(at), Counter())[key] += n
-
-    def _matched(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._count(at, "matches", number(fields.get("matches")))
-
-    def _ranked(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._count(at, "ranked", number(fields.get("ranked")))
-
-    def _sent(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._count(at, "sent", 1)
-        self._count(at, "items", number(fields.get("items")))
-
-    def _failed(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._count(at, "failed", 1)
-
-    def _skipped(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._count(at, "skipped", 1)
-
-    def _dropped(self, at: float, fields: Mapping[str, Any]) -> None:
-        self._count(at, "dropped", number(fields.get("n")))
-
-    def _fired(self, at: float, fields: Mapping[str, Any]) -> None:
-        names = word(fields.get("rule")), word(fields.get("subject"))
-        self.alerts.append((at, "fired", *names))
-
-    def _resolved(self, at: float, fields: Mapping[str, Any]) -> None:
-        names = word(fields.get("rule")), word(fields.get("subject"))
-        self.alerts.append((at, "resolved", *names))
 
     def _domain(self, fields: Mapping[str, Any]) -> DomainReport:
         name = self._known(self.domains, word(fields.get("domain")))
@@ -548,32 +539,6 @@ class Report:
 
 LAPSED: Final = "(no bill)"
 """The model of calls that count as spent and were never said to end."""
-
-_TAKES: Final = {
-    "daemon.started": Report._started,
-    "daemon.stopped": Report._stopped,
-    "scraper.polled": Report._polled,
-    "breaker.opened": Report._opened,
-    "limiter.violated": Report._violated,
-    "limiter.throttled": Report._throttled,
-    "domain.sampled": Report._sampled,
-    "tier.demoted": Report._moved,
-    "tier.promoted": Report._moved,
-    "stats.taken": Report._stats,
-    "model.called": Report._called,
-    "budget.owed": Report._is_owed,
-    "budget.lapsed": Report._lapsed,
-    "budget.corrected": Report._corrected,
-    "matches.recorded": Report._matched,
-    "profile.searched": Report._matched,
-    "matches.ranked": Report._ranked,
-    "digest.sent": Report._sent,
-    "digest.failed": Report._failed,
-    "digest.skipped": Report._skipped,
-    "log.dropped": Report._dropped,
-    "alert.fired": Report._fired,
-    "alert.resolved": Report._resolved,
-}
 
 
 def _sum(spends: Iterator[Spend]) -> Spend:
