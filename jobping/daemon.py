@@ -1,7 +1,7 @@
 """The composition root of `jobping run` and `jobping demo`: builds every part and joins them.
 
-The tree, in start order (stopped in reverse): store, alerts, budget, digest, matcher, ingest,
-supply, cycle, degradation with one child per scraper domain, control, lifesign, heartbeat.
+The tree, in start order (stopped in reverse): store, budget, digest, matcher, ingest, supply,
+cycle, degradation with one child per scraper domain, alerts, control, lifesign, heartbeat.
 """
 
 import os

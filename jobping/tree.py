@@ -1,8 +1,8 @@
 """The supervision tree of the daemon: every actor with its mailbox, downstream first.
 
 Children start in this order and stop in reverse, so nobody starts before what it sends to is ready:
-store, alerts, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper
-domain that is held by lease), control, lifesign, heartbeat.
+store, budget, digest, matcher, ingest, supply, cycle, degradation (one child per scraper domain
+that is held by lease), alerts, control, lifesign, heartbeat.
 """
 
 import math
@@ -269,7 +269,6 @@ def build_tree(materials: Materials) -> Supervisor:
             start_timeout=math.inf,  # a first start, a recovery or a migration takes what it takes
             stop_timeout=STORE_STOP_S,
         ),
-        ChildSpec[object](id="alerts", start=_fresh(partial(_alerts, materials))),
         ChildSpec(
             id="budget",
             start=_fresh(partial(budget_actor, materials)),
@@ -309,6 +308,7 @@ def build_tree(materials: Materials) -> Supervisor:
             start_timeout=math.inf,  # its domains start one by one, each within its own time
             stop_timeout=DEGRADATION_STOP_S,
         ),
+        ChildSpec[object](id="alerts", start=_fresh(partial(_alerts, materials))),
         ChildSpec[object](
             id="control", start=_fresh(partial(_operator, materials, boxes, statistics))
         ),

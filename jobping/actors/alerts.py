@@ -29,8 +29,13 @@ AT_THE_END_S: Final = 5.0
 
 @attrs.define
 class Inbox:
-    """Watched events on their way from whoever emits them, in any thread, to the actor."""
+    """What outlives the actor: watched events that wait for it, in any thread, and its notices.
 
+    Attributes:
+        unsent: By way, the changes whose notices have not gone out.
+    """
+
+    unsent: dict[str, deque[Change]] = attrs.field(factory=dict, init=False)
     _events: deque[tuple[float, str, Mapping[str, object]]] = attrs.field(
         factory=lambda: deque(maxlen=EVENTS), init=False
     )
@@ -55,7 +60,7 @@ class AlertsActor:
     Attributes:
         alerts: What is known so far; outlives this actor.
         rules: Those that hold from its start on.
-        ways: Where notices go beside the log; each has a task and a queue of its own.
+        ways: Where notices go beside the log; each has a task of its own.
         to: The operator's mail address, or None.
         host: What notices call this machine.
     """
@@ -67,24 +72,25 @@ class AlertsActor:
     to: str | None = None
     host: str = ""
     emit: Emit
-    _queues: list[trio.MemorySendChannel[Change]] = attrs.field(factory=list, init=False)
+    _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
+    _is_ending: bool = attrs.field(default=False, init=False)
 
     async def run(self, ctx: Context[object]) -> None:
         """Judge until asked to stop."""
         self.alerts.use(self.rules)
         async with trio.open_nursery() as nursery:
             for way in self.ways:
-                queue, waiting = trio.open_memory_channel[Change](NOTICES)
-                self._queues.append(queue)
-                nursery.start_soon(self._send_all, way, waiting)
+                queue = self.inbox.unsent.setdefault(way.name, deque())
+                nursery.start_soon(self._send_all, way, queue)
             ctx.started()
             while not ctx.stop_requested.is_set():
                 with ctx.busy(3 * LOOK_EVERY_S), trio.move_on_after(LOOK_EVERY_S):
                     await ctx.stop_requested.wait()
                 for change in self.inbox.judge(self.alerts):
                     self._say(change)
-            for queue in self._queues:
-                queue.close()
+                self._news.unpark_all()
+            self._is_ending = True
+            self._news.unpark_all()
             nursery.cancel_scope.deadline = trio.current_time() + AT_THE_END_S
 
     def _say(self, change: Change) -> None:
@@ -94,21 +100,26 @@ class AlertsActor:
             self.emit("alert.fired", rule=rule.name, subject=subject, value=value, why=why)
         else:
             self.emit("alert.resolved", rule=rule.name, subject=subject, value=value)
-        for queue, way in zip(self._queues, self.ways, strict=True):
-            try:
-                queue.send_nowait(change)
-            except trio.WouldBlock:
+        for way in self.ways:
+            queue = self.inbox.unsent[way.name]
+            if len(queue) < NOTICES:
+                queue.append(change)
+            else:
                 self._say_untold(change, way, f"{NOTICES} notices wait before it")
 
-    async def _send_all(self, way: Delivery, waiting: trio.MemoryReceiveChannel[Change]) -> None:
-        async for change in waiting:
-            notice = write_notice(change, self.host, self.to)
+    async def _send_all(self, way: Delivery, queue: deque[Change]) -> None:
+        while queue or not self._is_ending:
+            if not queue:
+                await self._news.park()
+                continue
+            notice = write_notice(queue[0], self.host, self.to)
             error = await _send(way, notice)
             if error is not None:
-                self._say_untold(change, way, str(error))
+                self._say_untold(queue[0], way, str(error))
             while isinstance(error, DeliveryDeferred):
                 await trio.sleep(AGAIN_AFTER_S)
                 error = await _send(way, notice)
+            queue.popleft()
 
     def _say_untold(self, change: Change, way: Delivery, why: str) -> None:
         rule, subject = change.rule.name, change.subject

@@ -54,8 +54,8 @@ class Told:
 
 
 @asynccontextmanager
-async def telling(*ways: Way) -> AsyncIterator[Told]:
-    told = Told()
+async def telling(*ways: Way, inbox: Inbox | None = None) -> AsyncIterator[Told]:
+    told = Told(inbox=inbox or Inbox())
     actor = AlertsActor(alerts=Alerts(), rules=RULES, inbox=told.inbox, ways=ways, emit=told.emit)
     spec = ChildSpec[object](id="alerts", start=actor.run)
     root = Supervisor(SupervisorSpec(children=(spec,)), name="root", rng=random.Random(1))
@@ -70,7 +70,7 @@ def subjects(ways: Sequence[Way]) -> list[list[str]]:
 
 
 async def test_change_is_told_in_the_log_and_on_every_way(autojump_clock: MockClock):
-    ways = Way(), Way()
+    ways = Way(name="one"), Way(name="two")
     async with telling(*ways) as told:
         told.inbox.tap("log.dropped", {"n": 3})
         await trio.sleep(6)
@@ -83,7 +83,7 @@ async def test_change_is_told_in_the_log_and_on_every_way(autojump_clock: MockCl
 async def test_way_that_is_away_gets_its_notice_later_and_holds_up_no_other(
     autojump_clock: MockClock,
 ):
-    away, well = Way(failures=[DeliveryDeferred("x")] * 3), Way()
+    away, well = Way(failures=[DeliveryDeferred("x")] * 3), Way(name="two")
     async with telling(away, well) as told:
         told.inbox.tap("log.dropped", {"n": 3})
         await trio.sleep(10)
@@ -110,7 +110,17 @@ async def test_way_that_hangs_delays_neither_the_log_nor_the_stop(autojump_clock
         began = trio.current_time()
     assert trio.current_time() - began < 10
     assert told.lines.count(("alert.fired", "digest_failed")) == 150
-    assert told.lines.count(("alert.untold", "digest_failed")) == 150 - 101
+    assert told.lines.count(("alert.untold", "digest_failed")) == 150 - 100
+
+
+async def test_notice_that_a_restart_cut_off_goes_out_afterwards(autojump_clock: MockClock):
+    hanging, well, inbox = Way(hangs=True), Way(), Inbox()
+    async with telling(hanging, inbox=inbox):
+        inbox.tap("log.dropped", {"n": 3})
+        await trio.sleep(6)
+    async with telling(well, inbox=inbox):
+        await trio.sleep(6)
+    assert subjects([hanging, well]) == [[], ["log_lost"]]
 
 
 async def test_last_change_before_a_stop_is_told(autojump_clock: MockClock):
