@@ -32,12 +32,12 @@ from jobping.store.bridge import (
     PoolLimits,
     serve_database,
 )
+from jobping.store.dumps import SCRATCH
 from jobping.store.dumps import ask as admin
 from jobping.store.gates import Gates
 from jobping.store.leases import Leases
 from jobping.store.migrate import migrate
 
-SCHEMA: Final = "jobping_check"
 OLD_S: Final = 600  # a check takes a minute; what is older was left by one that was killed
 TIDY_S: Final = 20.0
 GOOD: Final = Answer(body=b"{}")
@@ -54,10 +54,10 @@ async def scratch_schema(dsn: Dsn) -> AsyncIterator[Dsn]:
         StoreUnavailable: The database does not answer.
     """
     now = int(Clock().utcnow().timestamp())
-    name = f"{SCHEMA}_{now}"
+    name = f"{SCRATCH}{now}"
 
     async def make(connection: Connection) -> None:
-        for row in await connection.fetch(_LEFT, f"^{SCHEMA}_[0-9]+$"):
+        for row in await connection.fetch(_LEFT, f"^{SCRATCH}[0-9]+$"):
             if int(row["nspname"].rpartition("_")[2]) < now - OLD_S:
                 await connection.execute(f"DROP SCHEMA {row['nspname']} CASCADE")
         await connection.execute(f"CREATE SCHEMA {name}")

@@ -34,6 +34,9 @@ from jobping.store.migrate import migrate, read_state
 R = TypeVar("R")
 
 MAGIC: Final = b"PGDMP"
+SCRATCH: Final = "jobping_check_"
+"""How the schemas begin that `jobping check` works in; they are no part of the database."""
+DUMP: Final = ("--format=custom", f"--exclude-schema={SCRATCH}*")
 AUTOMATIC: Final = "before-migration"
 KEPT: Final = 3
 """So many dumps from before migrations are kept, the newest always."""
@@ -49,9 +52,11 @@ _OTHERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+CONTENT = ("board", "posting", "profile", "budget_entry")
+"""The tables whose rows make a database one that holds something."""
 _TABLES = """
 SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'schema_version'
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND NOT starts_with(schemaname, $1)
 """
 # A database like the present one, empty; the server quotes the words.
 _CREATE = """
@@ -171,7 +176,7 @@ async def write_dump(dsn: Dsn, file: Path, tools: Tools) -> int:
     unfinished = file.with_name(file.name + UNFINISHED)
     descriptor = _begin(file, unfinished)
     try:
-        await tools.run("pg_dump", dsn, "--format=custom", output=descriptor)
+        await tools.run("pg_dump", dsn, *DUMP, output=descriptor)
         os.fsync(descriptor)
         length = os.fstat(descriptor).st_size
         unfinished.rename(file)
@@ -294,7 +299,14 @@ async def restore_dump(dsn: Dsn, file: Path, tools: Tools, *, replace: bool) -> 
         state = await ask(fresh, read_state)
         if not state.applied:
             raise DumpFailed(f"{file} is a dump, but not of jobping")
+        ours = await ask(fresh, _tables)
         await ask(fresh, migrate)
+        foreign = await ask(dsn, _tables) - ours - await ask(fresh, _tables)
+        if foreign:
+            raise DumpFailed(
+                f"the database also holds {', '.join(sorted(foreign)[:5])}, which the dump lacks"
+                " and which would be lost: restore into a database of jobping's own"
+            )
         await _refuse_in_use(dsn)
         await _swap(dsn, name)
     return state.applied
@@ -329,10 +341,16 @@ async def _others(connection: Connection) -> int:
 
 
 async def _is_filled(connection: Connection) -> bool:
-    for row in await connection.fetch(_TABLES):
-        if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {row[0]})"):  # noqa: S608  quoted there
+    for table in CONTENT:
+        is_there = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table)
+        query = f"SELECT EXISTS (SELECT FROM {table})"  # noqa: S608  our own word
+        if is_there and await connection.fetchval(query):
             return True
     return False
+
+
+async def _tables(connection: Connection) -> set[str]:
+    return {str(row[0]) for row in await connection.fetch(_TABLES, SCRATCH)}
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ import trio
 from jobping.core.finding import Finding, judged, skipped
 from jobping.errors import ConfigError, DumpFailed
 from jobping.store.connection import Connection
-from jobping.store.dumps import FRESH, REPLACED, SPARE_BYTES, Tools, ask
+from jobping.store.dumps import DUMP, FRESH, REPLACED, SPARE_BYTES, Tools, ask
 from jobping.store.faults import describe
 from jobping.store.ledger import BOOKS
 from jobping.store.loop import Dsn
@@ -172,7 +172,7 @@ async def _rows(dsn: Dsn, tools: Tools) -> Finding:
     """Read every row, which also proves the checksum of every page of a table."""
     began = trio.current_time()
     try:
-        await tools.run("pg_dump", dsn, "--format=custom", "--compress=0")
+        await tools.run("pg_dump", dsn, *DUMP, "--compress=0")
     except ConfigError as error:
         return skipped("rows", str(error))
     except DumpFailed as error:

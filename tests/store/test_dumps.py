@@ -103,6 +103,16 @@ async def test_restore_over_connections_of_others_is_refused(
         await restore_dump(dsn, tmp_path / "one.dump", TOOLS, replace=True)
 
 
+async def test_database_with_tables_of_others_is_never_replaced(
+    loop: None, dsn: Dsn, tmp_path: Path
+) -> None:
+    await write_dump(dsn, tmp_path / "one.dump", TOOLS)
+    await execute(dsn, "CREATE SCHEMA shop", "CREATE TABLE shop.orders AS SELECT 7 AS number")
+    with pytest.raises(DumpFailed, match=r"also holds shop\.orders, .* would be lost"):
+        await restore_dump(dsn, tmp_path / "one.dump", TOOLS, replace=True)
+    assert await value(dsn, "SELECT number FROM shop.orders") == 7
+
+
 # the last part of a file repeats its table of contents, which nobody needs
 @pytest.mark.parametrize("part", [0.0, 0.02, 0.3, 0.5])
 async def test_damaged_dump_changes_nothing(
@@ -153,6 +163,12 @@ async def test_dump_of_an_older_version_is_brought_up_to_this_one(
     await run_alone(other, lambda connection: migrate(connection, former))
     await execute(other, ADD.format("acme"))
     await write_dump(other, tmp_path / "one.dump", TOOLS)
+    await execute(
+        dsn,  # also over a database that is newer than this code, which is the way back
+        "INSERT INTO schema_version VALUES (9999, 'future', '', now(), 0)",
+        "CREATE SCHEMA jobping_check_1",
+        "CREATE TABLE jobping_check_1.board ()",
+    )
     assert await restore_dump(dsn, tmp_path / "one.dump", TOOLS, replace=True) == (
         read_migrations()[-2].version
     )
