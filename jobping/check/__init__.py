@@ -55,6 +55,7 @@ from jobping.fetch import Fetcher, FetchLimits, open_fetcher
 from jobping.logs import Form, Log, LogConfig, open_log
 from jobping.settings import Settings
 from jobping.store.bridge import Database, Dsn, PoolLimits
+from jobping.store.dumps import split_password
 from jobping.tree import limiter_rules
 
 Say = Callable[[Finding], None]
@@ -142,7 +143,8 @@ def _secrets_of(settings: Settings) -> list[str]:
     if settings.llm.api_key is not None:
         found.append(settings.llm.api_key.reveal())
     if settings.store.url is not None:
-        found.append(settings.store.url.reveal())
+        url = settings.store.url.reveal()
+        found += [url, split_password(url)[1] or url]
     return found
 
 
