@@ -1,4 +1,4 @@
-"""A daemon whose surroundings fail: stdout closed or without a reader, a disk that is full."""
+"""A daemon whose surroundings fail: stdout without a reader, a full disk, a calendar that jumps."""
 
 import contextlib
 import os
@@ -105,3 +105,28 @@ async def test_daemon_outlives_a_full_disk_and_catches_up(home: Home) -> None:
             sent = "SELECT posting_id FROM digest_item"
             items = [row["posting_id"] for row in await rows(sent, home=home)]
             assert len(items) == len(set(items))
+
+
+@pytest.mark.parametrize("days", [10, -10])
+async def test_polls_go_on_when_the_calendar_jumps_and_nothing_goes_out_twice(
+    home: Home, days: int
+) -> None:
+    """After a step back no digest leaves before the period of the last one is over again."""
+    async with open_fault_server(respond(greenhouse(range(5)))) as board:
+        file = home.write("board.toml", config({"greenhouse": board.url("")}))
+        program = "tests.daemon.jumping_program"
+        async with jobping("--config", file, home=home, module=program) as daemon:
+            await daemon.wait_for("digest.sent")
+            home.write("jump", str(days * 86_400))
+            board.behaviours["*"] = respond(greenhouse(range(8)))
+            polls = len(daemon.log_of("scraper.polled"))
+            await daemon.wait_for("scraper.polled", count=polls + 3)
+            if days > 0:
+                await daemon.wait_for("digest.sent", count=2)
+            ended = await daemon.end_by(SIGTERM)
+        assert ended.code == 0, ended
+        assert sum(line["new"] for line in ended.lines("scraper.polled")) == 8
+        assert ended.lines("limiter.violated") == ended.lines("child.restarted") == []
+        sent = "SELECT posting_id FROM digest_item WHERE dedup_key IS NOT NULL"
+        items = [row["posting_id"] for row in await rows(sent, home=home)]
+        assert len(items) == len(set(items)) > 0

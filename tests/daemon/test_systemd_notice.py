@@ -12,7 +12,7 @@ from tests.daemon.processes import Home, jobping
 from tests.doubles.fault_server import hang, open_fault_server
 from tests.doubles.service_manager import Manager, open_manager
 
-WATCHDOG_S = 2.0
+WATCHDOG_S = 4.0
 
 
 def watched(manager: Manager) -> dict[str, str]:
@@ -56,7 +56,7 @@ async def test_server_that_does_not_answer_costs_the_actor_that_waits_and_no_sig
         async with jobping("db", "shell", "--", "-Xqc", lock, home=home) as shell:
             await daemon.wait_until(
                 lambda: any(
-                    line["kind"] == "killed" and line["error"].startswith("no progress for 6")
+                    line["kind"] == "killed" and line["error"].startswith("no progress for 2")
                     for line in daemon.log_of("child.exited")
                 )
             )
