@@ -50,7 +50,7 @@ from jobping.events import Emit
 from jobping.fetch import Fetcher, FetchLimits, open_fetcher
 from jobping.inspection import Debugging, say_tree
 from jobping.logs import Log, is_journal, open_log
-from jobping.reload import Reloader
+from jobping.reload import Reloader, served
 from jobping.sdnotify import ServiceManager, explained_aborts
 from jobping.settings import (
     DeliverySettings,
@@ -465,7 +465,7 @@ class _Daemon:
             profiles=profiles,
         )
         self.is_ready.set()
-        return f"{boards} boards at {domains} sites, for {profiles} profiles"
+        return served(*self.counts)
 
     async def _end_in_time(self, root: Supervisor) -> None:
         """Stop the tree when the kind of run says so."""
@@ -662,7 +662,10 @@ def _read_checked(read: Callable[[], Settings]) -> Settings:
     Raises:
         ConfigError: It cannot.
     """
-    settings = read()
+    try:
+        settings = read()
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from error
     if settings.delivery.files is not None:
         FilesDelivery(directory=settings.delivery.files).check()
     return settings

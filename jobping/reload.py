@@ -79,6 +79,7 @@ class Reloader:
         except ConfigError as refused:
             error = str(refused)
             self.emit("config.rejected", errors=error.splitlines())
+            self.service.refused(error)
         else:
             number += 1
             self.emit(
@@ -89,9 +90,9 @@ class Reloader:
                 profiles=profiles,
                 duration_s=self.clock.monotonic() - began,
             )
+            self.service.reloaded(served(boards, domains, profiles))
         tries = self.generation.tries + 1
         self.generation = Generation(number=number, tries=tries, refused=error)
-        self.service.reloaded(f"the old configuration holds: {error}" if error else "reloaded")
 
     async def _change(self, root: Supervisor, settings: Settings) -> tuple[int, int, int]:
         """Let the settings hold; on any failure the old ones do again.
@@ -125,6 +126,11 @@ class Reloader:
         counts = await self.sync()
         await _start(root)
         return counts
+
+
+def served(boards: int, domains: int, profiles: int) -> str:
+    """Return in a line what the daemon serves."""
+    return f"{boards} boards at {domains} sites, for {profiles} profiles"
 
 
 def _ids(root: Supervisor) -> list[str]:

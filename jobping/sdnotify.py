@@ -78,9 +78,14 @@ class ServiceManager:
         """Say that the configuration is read anew; `reloaded` ends it."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
 
-    def reloaded(self, text: str) -> None:
-        """Say what came of it, and that the daemon serves as before or anew."""
-        self._tell("READY=1", _status(text))
+    def reloaded(self, sentence: str) -> None:
+        """Say that the daemon serves anew."""
+        self._sentence = sentence
+        self._tell("READY=1", _status(sentence))
+
+    def refused(self, why: str) -> None:
+        """Say that the daemon serves as before, and why."""
+        self._tell("READY=1", _status(f"the old configuration holds: {why}"))
 
     def stopping(self, reason: str) -> None:
         """Say that the stop has begun."""

@@ -85,6 +85,9 @@ async def test_daemon_ends_at_once_with_code_1_when_a_second_signal_comes(home: 
             ended = await daemon.end_by(SIGTERM)
     assert ended.code == 1, ended
     assert ended.took_s < SOON_S, ended
+    last = ended.log[-1]
+    assert (last["event"], last["code"], last["forced"]) == ("daemon.stopped", 1, True)
+    assert last["left"][-5:] == ["requests", "rows", "digests", "calls", "store"]
     assert home.processes() == []
 
 

@@ -103,15 +103,19 @@ async def test_bad_file_changes_nothing_and_is_told(home: Home) -> None:
         refused = await site.say("reload")
         assert refused.code == 1
         assert "[store]: changed, which needs a restart" in refused.stderr
+        site.configure("lever", rest=f'[delivery]\nfiles = "{site.file}/digests"\n')
+        refused = await site.say("reload")
+        assert refused.code == 1
+        assert "Not a directory" in refused.stderr
         site.file.unlink()
         site.daemon.send(SIGHUP)
-        await site.daemon.wait_for("config.rejected", count=3)
+        await site.daemon.wait_for("config.rejected", count=4)
         site.configure("greenhouse")
         after = await site.domains()
         assert [one["domain"] for one in after] == [one["domain"] for one in before]
         assert site.daemon.log_of("config.reloaded") == []
         assert site.daemon.log_of("child.exited") == []
-    assert site.systemd.said.count("READY=1") == 4
+    assert site.systemd.said.count("READY=1") == 5
 
 
 async def test_last_file_holds_when_many_signals_come_at_once(home: Home) -> None:

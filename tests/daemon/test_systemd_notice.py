@@ -13,6 +13,7 @@ from tests.doubles.fault_server import hang, open_fault_server
 from tests.doubles.service_manager import Manager, open_manager
 
 WATCHDOG_S = 4.0
+KEY = {"OPENAI_API_KEY": "sk-test-0123456789"}
 
 
 def watched(manager: Manager) -> dict[str, str]:
@@ -123,11 +124,12 @@ async def test_children_of_the_daemon_cannot_speak_for_it(home: Home) -> None:
         file = home.write("hanging.toml", config({"greenhouse": board.url("")}))
         async with (
             open_manager(str(home.path / "notify")) as systemd,
-            jobping("run", "--config", file, home=home, environ=watched(systemd)) as daemon,
+            jobping("run", "--config", file, home=home, environ=watched(systemd) | KEY) as daemon,
         ):
             await systemd.wait_for("READY=1")
             assert home.servers()
             for pid, _ in home.servers():
-                environ = (trio.Path(f"/proc/{pid}/environ")).read_bytes
-                assert b"NOTIFY_SOCKET" not in await environ()
+                environ = await (trio.Path(f"/proc/{pid}/environ")).read_bytes()
+                for word in (b"NOTIFY_", b"WATCHDOG_", b"sk-test", b"HOME="):
+                    assert word not in environ
             await daemon.end_by(SIGKILL)
