@@ -209,6 +209,24 @@ async def test_paid_call_that_hangs_is_cut_after_30_s_and_booked_at_its_worst(ho
         assert (entry["state"], entry["tokens"]) == ("lapsed", entry["bound_tokens"])
 
 
+async def test_second_signal_cuts_a_paid_call_off_and_its_worst_case_is_booked(home: Home) -> None:
+    async with open_site(home) as site:
+        site.models.plan("hang")
+        async with running(site) as daemon:
+            await daemon.wait_until(lambda: len(site.models.bill.charges) == 1)
+            daemon.send(SIGTERM)
+            await daemon.wait_for("drain.started")
+            ended = await daemon.end_by(SIGTERM)
+        assert ended.code == 1, ended
+        assert ended.took_s < SOON_S
+        [abandoned] = ended.lines("model.abandoned")
+        assert (ended.log[-1]["forced"], abandoned["id"] in ended.log[-1]["left"]) == (True, True)
+        await site.run_once()
+        [first, *_] = await rows(f"{LEDGER} ORDER BY reserved_at", home=home)
+        assert (first["state"], first["tokens"]) == ("lapsed", first["bound_tokens"])
+        assert len(home.digests) == 1
+
+
 def readers() -> str:
     return "".join(
         f'[[profile]]\nname = "reader{number}"\nwords = ["widget"]\n' for number in range(READERS)
