@@ -4,10 +4,13 @@ import contextlib
 import faulthandler
 import signal
 import socket
+import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import attrs
+import trio
 
 from jobping.clock import monotonic_ns
 
@@ -106,17 +109,37 @@ class ServiceManager:
 
 @contextlib.contextmanager
 def explained_aborts() -> Iterator[None]:
-    """Let the process write where all threads are at SIGABRT, by the watchdog, and at SIGQUIT."""
+    """Let the process write where all threads are at SIGABRT, by the watchdog, and at SIGQUIT.
+
+    SIGQUIT shows Trio's tasks, too.
+    """
     was_enabled = faulthandler.is_enabled()
     faulthandler.enable()
-    faulthandler.register(signal.SIGQUIT)
+    before = signal.signal(signal.SIGQUIT, _show_stacks)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        faulthandler.unregister(signal.SIGQUIT)
+        signal.signal(signal.SIGQUIT, before)
         if not was_enabled:
             faulthandler.disable()
+
+
+def _show_stacks(_number: int, _frame: types.FrameType | None) -> None:
+    faulthandler.dump_traceback(all_threads=True)
+    root = trio.lowlevel.current_root_task()
+    print(*(_tasks(root, "") if root else ()), sep="\n", file=sys.stderr, flush=True)
+
+
+def _tasks(task: trio.lowlevel.Task, indent: str) -> Iterator[str]:
+    """Yield a line for each task of a tree: its name, and where it waits."""
+    place = ""
+    for frame, line in task.iter_await_frames():
+        place = f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+    yield f"{indent}{task.name}  {place}"
+    for nursery in task.child_nurseries:
+        for child in nursery.child_tasks:
+            yield from _tasks(child, indent + "  ")
 
 
 def _status(text: str) -> str:

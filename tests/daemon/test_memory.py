@@ -64,7 +64,7 @@ async def watch(daemon: Running, home: Home, polls: int) -> dict[str, int]:
     return most
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.slow)])
 async def test_daemon_and_its_postgresql_stay_under_300_mb_with_fifty_boards(
     home: Home, rounds: int
 ) -> None:
