@@ -114,6 +114,7 @@ SLOWER: Final = 4  # design/sources.md section 3
 STORE_STOP_S: Final = 25.0  # the pool's close, then SIGINT to the server, 10 s, SIGQUIT
 DIGEST_STOP_S: Final = 25.0  # a letter is begun within 5 s, handed over in 18 s, and marked
 DEGRADATION_STOP_S: Final = 16.0  # its children's 15 s and a margin
+BUDGET_START_S: Final = 60.0  # the vocabulary is read, a second of work on a machine at rest
 STORE_RETRY_S: Final = 5.0  # a unit has waited as long for a connection before it gave up
 STALL_RETRY_S: Final = 1.0  # after a long silence; it cannot come often, so no limit counts it
 BATCHES_WAITING: Final = 16  # of 20 pairs; their askers wait, and the actor has a queue of its own
@@ -272,6 +273,7 @@ def build_tree(materials: Materials) -> Supervisor:
         ChildSpec(
             id="budget",
             start=_fresh(partial(budget_actor, materials)),
+            start_timeout=BUDGET_START_S,
             mailbox=boxes.budget,
             stop_timeout=STOP_WITHIN_S,
         ),

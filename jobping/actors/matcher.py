@@ -6,6 +6,7 @@ allows. A digest never waits for that.
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import attrs
 import trio
@@ -28,6 +29,7 @@ BATCH = 200  # postings claimed at once, about 2 MB with their texts
 CLAIM_FOR_S = 120.0  # a batch takes well under a second
 SEARCH_LIMIT = 5_000  # newest postings that a new or edited profile is matched with
 SLICE = 20  # postings ranked between two checkpoints, a few milliseconds a profile
+PROFILES = 100  # for so many profiles
 
 
 @attrs.define(kw_only=True)
@@ -132,10 +134,13 @@ class Matcher:
         """Rank in slices, so that other tasks run in between; a stop ends it early."""
         now = self.clock.utcnow()
         matches: list[Match] = []
-        for start in range(0, len(postings), SLICE):
+        for start, first in product(
+            range(0, len(postings), SLICE), range(0, len(profiles), PROFILES)
+        ):
             if ctx.stop_requested.is_set():
                 break
-            matches += match_all(profiles, postings[start : start + SLICE], now)
+            some = profiles[first : first + PROFILES]
+            matches += match_all(some, postings[start : start + SLICE], now)
             ctx.beat()
             await trio.lowlevel.checkpoint()
         return matches
