@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -129,10 +130,13 @@ def distinct(found: Iterable[Location]) -> tuple[Location, ...]:
     return tuple(dict.fromkeys(found))[:MAX_PLACES]
 
 
-def _read(raw: str) -> Iterator[Location]:
-    """Yield what one piece of text says; nothing for an empty one."""
-    if not raw:
-        return
+@lru_cache(maxsize=1_000)  # a board names few places, again and again
+def _read(raw: str) -> tuple[Location, ...]:
+    """Return what one piece of text says; nothing for an empty one."""
+    return tuple(_locations(raw)) if raw else ()
+
+
+def _locations(raw: str) -> Iterator[Location]:
     parts = _parts(raw)
     yield from (Location(raw=raw, region=part.text) for part in parts if part.is_group)
     named = [part for part in parts if not part.is_group]

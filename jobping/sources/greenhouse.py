@@ -55,6 +55,7 @@ class Job:
     absolute_url: str
     company_name: str | None = None
     location: Named | None = None
+    offices: list[Named] | None = None
     content: str | None = None
     first_published: str | None = None
     updated_at: str | None = None
@@ -116,9 +117,10 @@ def _head(job: Job, _board: Board) -> Head:
 
 def _fill(job: Job, draft: PostingDraft, page: Page) -> PostingDraft:
     place = clean_line(job.location.name) if job.location else ""
+    offices = [clean_line(office.name) for office in job.offices or ()]
     filled = attrs.evolve(
         draft,
-        locations=places(place),
+        locations=places(place) or places(*offices),
         remote=Remote.YES if says_remote(place) else Remote.UNKNOWN,
         description=html_to_text(unescape(job.content or "")),
         closes_at=dates.iso(job.application_deadline).at,
@@ -157,6 +159,7 @@ def _salary(ranges: list[PayRange]) -> Salary | None:
 
 GREENHOUSE = ItemSource(
     name=SourceName("greenhouse"),
+    version=2,
     coverage=Coverage.WHOLE,
     terms=Terms(credit="Greenhouse"),
     pace=Pace(per_hour=1200),

@@ -81,10 +81,7 @@ def html_to_text(markup: str) -> str:
     if any(sign in cut for sign in _HIDING):
         cut = _without_unread(cut)
     text = _render(cut)
-    if text is None:
-        text = _render(_without_unread(cut)) or ""
-    clean = drop_controls(text)
-    return clean if len(clean) == len(text) else fold_lines(clean)
+    return _render(_without_unread(cut)) or "" if text is None else text
 
 
 def _without_unread(markup: str) -> str:
@@ -135,11 +132,13 @@ def _render(markup: str) -> str | None:
             line += " "
             continue
         if line:
-            words = (html.unescape(line) if "&" in line else line).split()
-            line = ""
-            if words:
-                pieces.append("\n" * breaks + bullet + " ".join(words))
-                breaks, bullet = 0, ""
+            if "&" in line:
+                line = html.unescape(line)
+            is_folded = line.isprintable() and "  " not in line
+            line = line.strip() if is_folded else " ".join(drop_controls(line).split())
+            if line:
+                pieces.append("\n" * breaks + bullet + line)
+                line, bullet, breaks = "", "", 0
         wanted, step, after = mark
         if step < 0 < lists:
             lists -= 1

@@ -25,7 +25,14 @@ def _head(ad: Ad, _board: Board) -> Head:
 
 
 def _fill(ad: Ad, draft: PostingDraft, page: Page) -> PostingDraft:
-    return attrs.evolve(AD_READER.fill(ad, draft, page), remote=Remote.YES)
+    filled = AD_READER.fill(ad, draft, page)
+    category, *tags = *filled.tags, None
+    return attrs.evolve(
+        filled,
+        remote=Remote.YES,
+        department=filled.department or category,
+        tags=tuple(filter(None, tags)),
+    )
 
 
 WEWORKREMOTELY = ItemSource(
@@ -43,5 +50,6 @@ WEWORKREMOTELY = ItemSource(
     head=_head,
     fill=_fill,
     slug=re.compile(r"[a-z0-9][a-z0-9-]{0,79}"),
+    version=2,
     slug_help="a category as in its address, as remote-programming-jobs",
 )
