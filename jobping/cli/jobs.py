@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jobping.cli.output import Column, age, place, print_csv, print_json, print_table
@@ -16,7 +17,10 @@ from jobping.cli.parser import (
 from jobping.cli.people import find
 from jobping.cli.session import with_stores
 from jobping.clock import Clock
+from jobping.core.fit import Fit
+from jobping.core.ids import SourceName
 from jobping.core.match import MatchedPosting
+from jobping.core.pass_rates import PassRate, pass_rates
 from jobping.core.posting import StoredPosting
 from jobping.core.ranking import Excluded, Scored, judge
 
@@ -53,6 +57,19 @@ _WHY = (
     Column(title="local", right=True),
     Column(title="why", folds=True),
 )
+_RATES = (
+    Column(title="source"),
+    Column(title="postings", right=True),
+    Column(title="level: yes", right=True),
+    Column(title="maybe", right=True),
+    Column(title="no", right=True),
+    Column(title="place: yes", right=True),
+    Column(title="maybe", right=True),
+    Column(title="no", right=True),
+    Column(title="kept", right=True),
+)
+_RATED = 500
+"""Newest open postings of each source that the rates are of."""
 
 
 def add(commands: Commands) -> None:
@@ -94,6 +111,11 @@ def add(commands: Commands) -> None:
     )
     matching.add_argument("--csv", action="store_true", help="print CSV instead of a table")
     matching.set_defaults(command=_matches)
+    matching.add_argument(
+        "--rates",
+        action="store_true",
+        help="instead, how many of each source's newest postings pass the profile's filters",
+    )
     for command in (searching, matching):
         add_limit_option(command, 20)
         add_json_option(command)
@@ -116,6 +138,10 @@ def _search(arguments: argparse.Namespace) -> int:
 def _matches(arguments: argparse.Namespace) -> int:
     async def body(stores: "Stores") -> int:
         stored = await find(stores, arguments.profile)
+        if arguments.rates:
+            newest = await stores.postings.newest_of_each(limit=_RATED)
+            _say_rates(pass_rates(stored.profile, newest, Clock().utcnow()), arguments.json)
+            return 0
         if arguments.unsent:
             matched = await stores.matches.pending(
                 stored.id, within_s=_ANY_AGE_S, limit=arguments.limit
@@ -136,6 +162,29 @@ def _matches(arguments: argparse.Namespace) -> int:
         return 0
 
     return with_stores(arguments, body)
+
+
+def _say_rates(rates: Mapping[SourceName, PassRate], as_json: bool) -> None:
+    if as_json:
+        print_json([_rate_json(source, rate) for source, rate in rates.items()])
+        return
+    rows = [[source, *map(str, _rate_counts(rate))] for source, rate in rates.items()]
+    print_table(_RATES, rows, empty="no postings yet")
+
+
+def _rate_counts(rate: PassRate) -> list[int]:
+    levels, places = ([counted[fit] for fit in Fit] for counted in (rate.levels, rate.places))
+    return [rate.postings, *levels, *places, rate.kept]
+
+
+def _rate_json(source: SourceName, rate: PassRate) -> dict[str, object]:
+    return {
+        "source": source,
+        "postings": rate.postings,
+        "levels": {fit.value: rate.levels[fit] for fit in Fit},
+        "places": {fit.value: rate.places[fit] for fit in Fit},
+        "kept": rate.kept,
+    }
 
 
 def _found_row(posting: StoredPosting, now: dt.datetime) -> list[str]:

@@ -3,7 +3,7 @@
 import datetime as dt
 from decimal import Decimal
 
-from jobping.core.fit import Fit
+from jobping.core.fit import Finding, Fit
 from jobping.core.matcher import Matcher, Reading, is_one_of
 from jobping.core.pay_fit import judge_pay
 from jobping.core.place_fit import judge_place
@@ -48,18 +48,32 @@ def _why_remote(matcher: Matcher, remote: Remote) -> str | None:
     return None
 
 
-def _why_place(matcher: Matcher, reading: Reading) -> str | None:
+def place_finding(matcher: Matcher, reading: Reading) -> Finding:
+    """Say whether a posting is where the profile wants it."""
     if matcher.places is None:
-        return None
-    finding = judge_place(matcher.places, reading.places, reading.posting.draft.remote)
+        return Finding(fit=Fit.YES)
+    return judge_place(matcher.places, reading.places, reading.posting.draft.remote)
+
+
+def level_fit(matcher: Matcher, reading: Reading) -> Fit:
+    """Say whether a posting has a level that the profile wants; what only hints is a maybe."""
+    career = reading.career
+    if not matcher.levels:
+        return Fit.YES
+    if not career.sure:
+        return Fit.MAYBE
+    return Fit.YES if matcher.levels & career.levels else Fit.NO
+
+
+def _why_place(matcher: Matcher, reading: Reading) -> str | None:
+    finding = place_finding(matcher, reading)
     return finding.note if finding.fit is Fit.NO else None
 
 
 def _why_level(matcher: Matcher, reading: Reading) -> str | None:
-    career = reading.career
-    if not (matcher.levels and career.sure) or matcher.levels & career.levels:
+    if level_fit(matcher, reading) is not Fit.NO:
         return None
-    return "level: " + " or ".join(sorted(level.value for level in career.levels))
+    return "level: " + " or ".join(sorted(level.value for level in reading.career.levels))
 
 
 def _why_pay(matcher: Matcher, reading: Reading) -> str | None:

@@ -46,6 +46,20 @@ ORDER BY news_at DESC, id DESC
 LIMIT $1
 """
 
+# The newest open postings of each source.
+_NEWEST_OF_EACH = """
+SELECT s.*
+FROM (SELECT DISTINCT source FROM posting) AS each
+CROSS JOIN LATERAL (
+    SELECT id FROM posting
+    WHERE source = each.source AND closed_at IS NULL
+    ORDER BY id DESC
+    LIMIT $1
+) AS newest
+JOIN stored_posting s USING (id)
+ORDER BY s.source, s.id DESC
+"""
+
 # Hands the newest recent postings of boards to the matcher, as far as they are stock: all news has
 # been there. How old one is its source says, else we do.
 _OFFER_STOCK = """
@@ -225,6 +239,10 @@ class Postings:
     async def newest_news(self, *, limit: int, within_s: float) -> tuple[StoredPosting, ...]:
         """Return open postings that became news within so many seconds, newest first."""
         return await self.database.run(_select, _NEWEST_NEWS, limit, float(within_s))
+
+    async def newest_of_each(self, *, limit: int) -> tuple[StoredPosting, ...]:
+        """Return the newest open postings of each source, at most so many of each."""
+        return await self.database.run(_select, _NEWEST_OF_EACH, limit)
 
     async def least_seen(
         self, board: BoardId, *, limit: int, but: Collection[ExternalId] = ()

@@ -139,6 +139,17 @@ def test_matches_and_digest_preview_show_what_fits_best_first(call: Call) -> Non
     assert scores == ["90", "89"]
     out = call("matches", "me", "--why")[1]
     assert re.search(r"^   90  local +\S.* reason 0 +\d+ +Matches", out, re.MULTILINE)
+    out = call("matches", "me", "--rates")[1]
+    assert out.splitlines()[1].split() == ["greenhouse", "3", "3", "0", "0", "3", "0", "0", "3"]
+    assert json.loads(call("matches", "me", "--rates", "--json")[1]) == [
+        {
+            "source": "greenhouse",
+            "postings": 3,
+            "levels": {"yes": 3, "maybe": 0, "no": 0},
+            "places": {"yes": 3, "maybe": 0, "no": 0},
+            "kept": 3,
+        }
+    ]
     _code, out, _err = call("matches", "me", "--json", "--limit", "1")
     (best,) = json.loads(out)
     assert (best["score"], best["reason"], best["sent_at"]) == (90, "reason 0", None)

@@ -613,7 +613,7 @@ EXPECTED = {
             posted_raw="Fri, 11 Sep 2026 07:30:48 +0000",
             closes_at=utc(2026, 10, 12),
             employment=("Full-Time",),
-            tags=("Design",),
+            department="Design",
         ),
         PostingDraft(
             source=SourceName("weworkremotely"),
@@ -626,7 +626,7 @@ EXPECTED = {
             posted_at=utc(2026, 9, 10, 21, 30, 33),
             posted_precision=Precision.EXACT,
             posted_raw="Thu, 10 Sep 2026 21:30:33 +0000",
-            tags=("Design",),
+            department="Design",
         ),
     ),
     "hackernews": (
