@@ -1,4 +1,7 @@
-"""Places as people write them, to countries of ISO 3166-1. What is not said stays unknown."""
+"""Places as people write them, to countries of ISO 3166-1. What is not said stays unknown.
+
+A board names few places, again and again, so what the latest thousand say is remembered.
+"""
 
 import re
 import unicodedata
@@ -96,6 +99,7 @@ def places(*texts: str | None) -> tuple[Location, ...]:
     )
 
 
+@lru_cache(maxsize=1_000)
 def place(
     raw: str | None,
     *,
@@ -130,7 +134,7 @@ def distinct(found: Iterable[Location]) -> tuple[Location, ...]:
     return tuple(dict.fromkeys(found))[:MAX_PLACES]
 
 
-@lru_cache(maxsize=1_000)  # a board names few places, again and again
+@lru_cache(maxsize=1_000)
 def _read(raw: str) -> tuple[Location, ...]:
     """Return what one piece of text says; nothing for an empty one."""
     return tuple(_locations(raw)) if raw else ()

@@ -252,17 +252,20 @@ class ItemSource(Generic[Item]):
     ) -> RawItem | Rejected:
         """Decode one item as far as it must be right."""
         try:
-            draft, _ = self._draft(raw, board, self._reader(form))
+            id, head, _ = self._reader(form).begin(raw, board)
+            external_id = self._external_id(id, board)
+            url = web_url(head.url)
+            _required(head.title, "title")
         except (ValueError, RecursionError) as error:
             return Rejected(external_id=self._id_of(raw, board), reason=reason_of(error))
         digest = base.copy()
         digest.update(self.stable(raw))
         return RawItem(
-            external_id=draft.external_id,
+            external_id=external_id,
             source_digest=digest.digest(),
             raw=raw,
             form=form,
-            detail=self._detail_of(draft, board, form),
+            detail=self._detail_of(external_id, url, board, form),
         )
 
     def _draft(
@@ -289,11 +292,13 @@ class ItemSource(Generic[Item]):
         route = {Form.LIST: self, Form.LIGHT: self.light, Form.SINGLE: self.single}[form]
         return route.weak if route else frozenset()
 
-    def _detail_of(self, draft: PostingDraft, board: Board, form: Form) -> PageRequest | None:
+    def _detail_of(
+        self, asked: ExternalId, url: str, board: Board, form: Form
+    ) -> PageRequest | None:
         """Return the request for what an item of that form lacks."""
         if self.single is None or form is Form.SINGLE or "description" not in self._weak(form):
             return None
-        return self._detail(draft.external_id, draft.url, board)
+        return self._detail(asked, url, board)
 
     def _detail(self, asked: ExternalId, url: str, board: Board) -> PageRequest | None:
         """Return the request for one posting, or None where it cannot be asked for here."""
