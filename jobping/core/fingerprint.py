@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from jobping.core.places import name_in_country
+from jobping.core.places import name_in_country, part_of_town
 from jobping.core.posting import Location, PostingDraft, Salary
 
 _VERSION, _CONTENT_VERSION = 2, 1
@@ -79,7 +79,7 @@ def _places(locations: Iterable[Location]) -> list[str]:
     """Return the places in order, by country and town where known, else by their text."""
     return sorted(
         {
-            f"{place.country}|{name_in_country(place)}"
+            f"{place.country}|{name_in_country(place)}|{part_of_town(place)}"
             if place.country
             else _words(_plain(place.raw))
             for place in locations

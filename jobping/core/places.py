@@ -73,6 +73,14 @@ def town(place: Location) -> str:
     return ""
 
 
+def part_of_town(place: Location) -> str:
+    """Return what stands before the town, as Lichtenberg in `Lichtenberg, Berlin`, or nothing."""
+    first, comma, _ = place.raw.partition(",")
+    name = town(place)
+    part = town_name(first) if name and comma else ""
+    return "" if part == name else part
+
+
 def town_name(name: str) -> str:
     """Return the folded name of a town, the same one in several languages."""
     folded = _fold(name)

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from jobping.core.fingerprint import fold_company, fold_title
-from jobping.core.places import name_in_country, town, town_name
+from jobping.core.places import name_in_country, part_of_town, town
 from jobping.core.posting import Interval, Location, PostingDraft, Remote, Salary, SalaryOrigin
 from jobping.core.regions import GROUPS
 from jobping.core.words import tokens
@@ -161,11 +161,9 @@ def _places(draft: PostingDraft) -> frozenset[_Place]:
 
 def _place(place: Location) -> _Place:
     name = town(place)
-    first, comma, _ = place.raw.partition(",")
-    part = town_name(first) if name and comma else ""
     if not name:
         name = name_in_country(place) if place.country else " ".join(tokens(place.raw))
-    return _Place(name=name, part="" if part == name else part, country=place.country)
+    return _Place(name=name, part=part_of_town(place), country=place.country)
 
 
 def _countries(draft: PostingDraft) -> frozenset[str]:

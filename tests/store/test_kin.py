@@ -15,7 +15,9 @@ from jobping.store.bridge import Database
 from jobping.store.digests import Digests
 from jobping.store.matches import Matches
 from jobping.store.postings import BatchStored, Postings
+from tests.core.test_same_job import group, recorded
 from tests.doubles.leases import fence_of
+from tests.sources.conftest import RECORDINGS
 
 TEXT = (
     "We look for a nurse who keeps our ward running, day and night. You like people, you write "
@@ -73,6 +75,29 @@ async def test_job_given_twice_in_one_batch_has_one_fingerprint(database: Databa
     other = attrs.evolve(NURSE, external_id=ExternalId("3"), title="Chief Nurse")
     await store(database, NURSE, twin, other)
     assert await jobs(database) == 2
+
+
+async def test_two_posts_without_a_text_at_one_source_are_two_jobs(database: Database) -> None:
+    bare = attrs.evolve(NURSE, description="")
+    twin = attrs.evolve(bare, external_id=ExternalId("2"))
+    await store(database, bare, twin)
+    await store(database, attrs.evolve(bare, external_id=ExternalId("3")))
+    assert await jobs(database) == 3
+    await store(database, attrs.evolve(bare, source=COPY.source))
+    assert await jobs(database) == 3
+
+
+async def test_recorded_postings_become_as_many_jobs_as_the_rule_makes(database: Database) -> None:
+    if not RECORDINGS.is_dir():
+        pytest.skip("no recordings")
+    drafts = recorded()
+    keys = sorted(drafts, key=lambda key: (drafts[key].source, drafts[key].external_id))
+    for at in range(0, len(keys), 200):
+        await store(database, *(drafts[key] for key in keys[at : at + 200]))
+    expected = set(group({key: drafts[key] for key in keys}).values())
+    assert await sql(database, "SELECT count(DISTINCT fingerprint) FROM posting") == [
+        (len(expected),)
+    ]
 
 
 @pytest.mark.parametrize(
