@@ -128,7 +128,8 @@ def explained_aborts() -> Iterator[None]:
 def _show_stacks(_number: int, _frame: types.FrameType | None) -> None:
     faulthandler.dump_traceback(all_threads=True)
     root = trio.lowlevel.current_root_task()
-    print(*(_tasks(root, "") if root else ()), sep="\n", file=sys.stderr, flush=True)
+    sys.stderr.writelines(f"{line}\n" for line in (_tasks(root, "") if root else ()))
+    sys.stderr.flush()
 
 
 def _tasks(task: trio.lowlevel.Task, indent: str) -> Iterator[str]:

@@ -85,16 +85,16 @@ class Ref(Generic[M_contra]):
         box, work = self.box, open_work()
         if box.waits_for_caller() or (work is not None and work.holds(box)):
             raise AskCycle(f"{self.path} cannot answer: it waits for this very task")
-        own = trio.current_time() + within
-        outer = trio.current_effective_deadline()
-        slot = ReplySlot(min(own, outer))
+        now = trio.current_time()
+        own, outer = now + within, trio.current_effective_deadline()
+        slot = ReplySlot(own)  # that of a scope around the call may be moved meanwhile
         envelope = Envelope(message, slot, work)
-        if outer <= own:
+        if own == math.inf:
             if outer == math.inf:
                 raise ValueError("an ask needs a deadline")
             return cast("R", await self._exchange(envelope, slot))
         timer = timer_of_run()
-        if timer.is_over or not within > 0 or not box.offer(envelope):
+        if outer <= now or timer.is_over or not within > 0 or not box.offer(envelope):
             with trio.CancelScope(deadline=own):
                 return cast("R", await self._exchange(envelope, slot))
             raise AskTimeout(self.path, within)

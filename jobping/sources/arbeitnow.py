@@ -14,7 +14,7 @@ from jobping.core.posting import PostingDraft, Remote
 from jobping.core.text import unescape
 from jobping.sources import dates
 from jobping.sources.decode import read_json
-from jobping.sources.fields import lines
+from jobping.sources.fields import lines, linked
 from jobping.sources.items import Head, ItemSource, Listing
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
@@ -69,7 +69,8 @@ def _following(url: str, link: str) -> PageRequest | None:
 
     Only the number is taken: a link of another host says nothing about where we may ask.
     """
-    numbers = parse_qs(urlsplit(link).query).get("page", [])
+    there = linked(url, link)
+    numbers = parse_qs(there.query).get("page", []) if there else []
     if not numbers or not re.fullmatch(r"[0-9]{1,4}", numbers[-1]):
         return None
     return PageRequest(url=urlsplit(url)._replace(query=urlencode({"page": numbers[-1]})).geturl())

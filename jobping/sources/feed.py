@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 
 import attrs
@@ -18,6 +18,7 @@ from jobping.core.ids import SourceName
 from jobping.core.page import Page, PageRequest
 from jobping.errors import MalformedPage
 from jobping.sources.decode import decode_tolerant, read_json, read_xml
+from jobping.sources.fields import linked
 from jobping.sources.items import MAX_ID, ItemSource, Listing
 from jobping.sources.jobposting import AD_READER, Ad, Where, ad_of
 from jobping.sources.source import Pace, Terms
@@ -99,8 +100,8 @@ def _json_feed(page: Page, source: str) -> Feed:
     feed = read_json(page, JsonFeed, source=source, expected=expected)
     following = None
     if feed.next_url:
-        there, here = urlsplit(urljoin(page.url, feed.next_url)), urlsplit(page.url)
-        if (there.scheme, there.netloc) == (here.scheme, here.netloc):
+        there, here = linked(page.url, feed.next_url), urlsplit(page.url)
+        if there and (there.scheme, there.netloc) == (here.scheme, here.netloc):
             following = PageRequest(url=there.geturl(), accept=ACCEPT)
     return Feed(ads=list(map(_from_json, feed.items)), title=feed.title, following=following)
 
@@ -144,7 +145,7 @@ def _from_xml(item: Element, place: str) -> Ad:
     return Ad(
         id=_id(guid, url, first.get("title"), posted),
         title=first.get("title"),
-        url=urljoin(place, url) if url else None,
+        url=there.geturl() if url and (there := linked(place, url)) else None,
         company=first.get("company"),
         places=tuple(Where(raw=text) for text in (*texts["region"], *texts["location"])),
         description=_first(first, ("encoded", "content", "description", "summary")),

@@ -1,7 +1,7 @@
 """Single fields as strangers write them: lines, languages, links."""
 
 import re
-from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, urlencode, urljoin, urlsplit
 
 from jobping.core.page import PageRequest
 from jobping.core.text import clean_line
@@ -60,6 +60,14 @@ def query_of(slug: str) -> list[tuple[str, str]]:
     """Return the keys and values of such a slug; none for `all`."""
     parts = (part.partition(":") for part in slug.split(";") if slug != "all")
     return [(key, value) for key, _, value in parts]
+
+
+def linked(base: str, link: str) -> SplitResult | None:
+    """Return where a link of a page leads, or None where it is no address at all."""
+    try:
+        return urlsplit(urljoin(base, link))
+    except ValueError:  # brackets that hold no address of IPv6
+        return None
 
 
 def number_in(url: str, parameter: str, default: int) -> int:

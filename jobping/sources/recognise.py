@@ -4,10 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote
 
 from jobping.core.board import Board
 from jobping.core.ids import SourceName
+from jobping.sources.fields import linked
 
 _NAME: Final = r"(?P<slug>[A-Za-z0-9][\w.%-]{0,98})"
 _LABEL: Final = r"(?P<slug>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
@@ -61,9 +62,11 @@ def boards_in(text: str) -> list[Board]:
 def feeds_in(markup: str, url: str) -> list[Board]:
     """Return the feeds that a page names in its head."""
     found = (_HREF.search(tag.group()) for tag in _FEED_LINK.finditer(markup))
-    places = (urlsplit(urljoin(url, link.group(1))) for link in found if link)
+    places = (linked(url, link.group(1)) for link in found if link)
     slugs = (
-        f"{place.netloc}{place.path}{'?' if place.query else ''}{place.query}" for place in places
+        f"{place.netloc}{place.path}{'?' if place.query else ''}{place.query}"
+        for place in places
+        if place
     )
     return [Board(source=SourceName("feed"), slug=slug) for slug in dict.fromkeys(slugs)]
 

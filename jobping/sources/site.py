@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -20,6 +20,7 @@ from jobping.errors import MalformedPage
 from jobping.sources import dates
 from jobping.sources.decode import read_xml
 from jobping.sources.feed import HOST
+from jobping.sources.fields import linked
 from jobping.sources.items import ItemSource, Listing
 from jobping.sources.jobposting import AD_READER, Ad, page_ads
 from jobping.sources.source import Pace, Terms
@@ -56,8 +57,12 @@ def _listing(page: Page) -> Listing:
         return Listing(items=(), more=_asked(page, _newest(page, entries, MOST_SITEMAPS)))
     if kind != "urlset":
         raise MalformedPage(f"site: expected a sitemap, found <{kind[:40]}>")
-    postings = [one for one in entries if _POSTING.search(urlsplit(one.get("loc", "")).path)]
+    postings = [one for one in entries if _is_posting(linked(page.url, one.get("loc", "")))]
     return Listing(items=(), more=_asked(page, _newest(page, postings, MOST_PAGES)))
+
+
+def _is_posting(place: SplitResult | None) -> bool:
+    return place is not None and _POSTING.search(place.path) is not None
 
 
 def _sitemaps(page: Page) -> list[str]:
@@ -79,9 +84,8 @@ def _asked(page: Page, urls: Iterable[str]) -> tuple[PageRequest, ...]:
     here = urlsplit(page.url)
     found: dict[str, PageRequest] = {}
     for url in urls:
-        try:
-            there = urlsplit(urljoin(page.url, url))
-        except ValueError:
+        there = linked(page.url, url)
+        if there is None:
             continue
         place = there._replace(scheme=here.scheme, fragment="").geturl()
         if there.scheme in ("http", "https") and there.netloc == here.netloc and place != page.url:

@@ -28,6 +28,7 @@ def item(**fields) -> ItemView:
         "source": "Greenhouse",
         "url": "https://jobs.kestrel.example/1",
         "host": "jobs.kestrel.example",
+        "also": (),
     }
     return ItemView(**{**own, **fields})
 

@@ -255,3 +255,34 @@ def test_ask_without_time_sends_nothing(within: float) -> None:
 
     trio.run(main)
     assert mailbox.statistics().sent == 0
+
+
+def test_ask_outlives_a_deadline_around_it_that_is_moved() -> None:
+    """A lease is renewed meanwhile: the message is not dropped while its asker still waits."""
+
+    async def one_by_one(ctx: Context[Work]) -> None:
+        ctx.started()
+        async for delivery in ctx.inbox:
+            await trio.sleep(delivery.message.delay)
+            delivery.reply(delivery.message.delay)
+
+    async def renew(lease: trio.CancelScope) -> None:
+        await trio.sleep(4.0)
+        lease.deadline += 60.0
+
+    async def main() -> None:
+        mailbox = Mailbox[Work]()
+        child = ChildSpec(id="a", start=one_by_one, mailbox=mailbox)
+        root = Supervisor(SupervisorSpec(children=(child,)))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(root.run)
+            nursery.start_soon(partial(mailbox.ref.ask, Work(10.0), within=LONG))
+            await settle()
+            with trio.CancelScope(deadline=trio.current_time() + 5.0) as lease:
+                nursery.start_soon(renew, lease)
+                await mailbox.ref.ask(Work(1.0), within=30.0)
+            assert not lease.cancelled_caught
+            assert trio.current_time() == pytest.approx(11.0)
+            await root.stop()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0.0))
