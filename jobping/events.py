@@ -255,8 +255,8 @@ EVENTS: tuple[EventType, ...] = (
     _event("digest.skipped", "info", "profile period why",
            "A digest was due and there was nothing to send, or nobody to send it to."),
     _event("digest.resolved", "info", "digest profile period delivery outcome",
-           "What became of a digest that a crash cut short: sent again, found or assumed to be"
-           " sent, or put off."),
+           "What became of a digest that was cut short: sent again, found or assumed to be sent, or"
+           " put off."),
     # the store
     _event("postgres.started", "info", "pid version binaries data_dir account duration_s",
            "The private PostgreSQL answers."),

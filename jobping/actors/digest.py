@@ -197,14 +197,14 @@ class DigestActor:
             stored.id, within_s=self.pending_within_s, limit=PENDING_LIMIT
         )
         selection = select(stored.profile, pending, self.firsthand)
+        if not selection.items and period != FIRST and not self._first_allowed:
+            return False  # the polls that may bring something are under way
         if not selection.items and not rules.sends_empty:
             self._say_skipped(stored.id, period, "nothing new")
             self._is_first_awaited |= period == FIRST
             if period == FIRST or is_bundled:
                 return False
             ways = []
-        if not selection.items and not self._first_allowed:
-            return False  # the polls that may bring something are under way
         made_at = self.clock.utcnow()
         return await self.digests.claim(
             Claim(

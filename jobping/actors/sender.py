@@ -124,14 +124,7 @@ class Sender:
             outcome, end = "put_off", End.WAITING
         else:
             outcome, end = "sent_again", None
-        self.emit(
-            "digest.resolved",
-            digest=taken.id,
-            profile=taken.profile.id,
-            period=taken.period,
-            delivery=self.way.name,
-            outcome=outcome,
-        )
+        self._say_resolved(taken, outcome)
         if end is not None:
             await self._end(taken, end, "the daemon ended in it")
         return end is not None
@@ -154,8 +147,10 @@ class Sender:
         except DeliveryError as problem:
             end, error = End.WAITING, str(problem)
         except trio.TooSlowError:
-            end = End.WAITING if self.way.resends else End.SENT
-            error = f"no end in {SEND_WITHIN_S:g} s"
+            end, error = End.WAITING, f"no end in {SEND_WITHIN_S:g} s"
+            if not self.way.resends:
+                end = End.SENT
+                self._say_resolved(taken, "assumed_sent")
         if error is not None and outgoing.to is not None:
             error = error.replace(outgoing.to, "(address)")
         await self._end(taken, end, error, refused)
@@ -192,6 +187,16 @@ class Sender:
             if trio.current_time() >= self._stop_by:
                 return None
             await trio.sleep(1.0)
+
+    def _say_resolved(self, taken: TakenDigest, outcome: str) -> None:
+        self.emit(
+            "digest.resolved",
+            digest=taken.id,
+            profile=taken.profile.id,
+            period=taken.period,
+            delivery=self.way.name,
+            outcome=outcome,
+        )
 
     def _say(self, taken: TakenDigest, end: End, why: str | None, retry_in_s: float) -> None:
         """Say what did not go out."""

@@ -158,8 +158,11 @@ async def owed(rig: Rig) -> list[tuple[object, ...]]:
 
 
 async def jump(rig: Rig, clock: MockClock, seconds: float) -> None:
-    """Let time pass while no unit runs: to one that does, its server would seem to hang."""
-    await eventually(lambda: rig.faulty.in_hand == 0)
+    """Let time pass while nothing is done: to a unit that runs, its server would seem to hang."""
+    quiet = 0
+    while quiet < 8:
+        await trio.sleep(0.003)
+        quiet = 0 if rig.faulty.in_hand else quiet + 1
     clock.jump(seconds)
 
 
@@ -264,6 +267,24 @@ async def test_periods_missed_while_the_daemon_was_down_are_not_made_up_for(
         await eventually(lambda: went(rig) == 2)
         assert await actor.end_first_cycle() == 0
     assert len(texts(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("is_found", [False, True])
+async def test_digest_missed_while_the_daemon_was_down_waits_for_polls_if_it_would_be_empty(
+    rig: Rig, tmp_path: Path, clock: MockClock, is_found: bool
+) -> None:
+    profile, _ = await add_matches(rig, "1")
+    files = FilesDelivery(directory=tmp_path)
+    async with digesting(rig, files, rules=DigestRules()) as actor:
+        await actor.end_first_cycle()
+    await jump(rig, clock, 2 * DAY_S)
+    async with digesting(rig, files, rules=DigestRules()) as actor:
+        await actor.nudge()
+        assert (len(await states(rig)), rig.said("digest.skipped")) == (1, [])
+        if is_found:
+            await add_match(rig, profile, "2")
+        assert await actor.end_first_cycle() == is_found
+    assert [state for _, state in await states(rig)] == ["sent", "sent" if is_found else "empty"]
 
 
 async def test_every_profile_gets_its_own_at_its_own_times(
@@ -553,6 +574,8 @@ async def test_way_that_never_ends_is_left_and_its_digest_counts_as_the_way_says
         await jump(rig, clock, 121)
         await eventually(lambda: went(rig) == 1)
     assert len(told.begun) == 1 + resends
+    outcomes = [one["outcome"] for one in rig.said("digest.resolved")]
+    assert outcomes == ([] if resends else ["assumed_sent"])
     assert len({digest.message_id for digest in told.begun}) == 1
 
 
