@@ -15,6 +15,7 @@ from jobping.fetch import Fetcher
 from supervisors import Context
 
 EVERY_S: Final = 300.0  # watchers outside count in minutes; our choice
+FIRST_AFTER_S: Final = 60.0  # a daemon that dies again and again gives no sign
 TELL_WITHIN_S: Final = 20.0
 _ANSWER_BYTES: Final = 65_536  # nobody reads it
 
@@ -45,6 +46,7 @@ class Lifesign:
             nursery.cancel_scope.cancel()
 
     async def _give_signs(self, url: str, ctx: Context[object]) -> None:
+        await trio.sleep(FIRST_AFTER_S)
         while True:
             if self.is_well():
                 with ctx.busy(2 * TELL_WITHIN_S):

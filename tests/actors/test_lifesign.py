@@ -5,7 +5,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from jobping.actors.lifesign import EVERY_S, Lifesign
+from jobping.actors.lifesign import EVERY_S, FIRST_AFTER_S, Lifesign
 from supervisors import ChildSpec
 from tests.actors.rig import eventually, open_tree
 from tests.doubles.asking import open_test_fetcher
@@ -30,6 +30,10 @@ async def signing(
 async def test_sign_is_given_again_and_again_while_all_is_well(clock: MockClock) -> None:
     well = True
     async with signing(respond(b"OK"), lambda: well) as (server, events, is_quiet):
+        clock.jump(FIRST_AFTER_S - 1)
+        await trio.sleep(0.05)
+        assert server.requests == []
+        clock.jump(1)
         await eventually(lambda: len(server.requests) == 1 and is_quiet())
         clock.jump(EVERY_S - 1)
         await trio.sleep(0.05)
@@ -52,6 +56,7 @@ async def test_failure_is_said_once_and_so_is_its_end(clock: MockClock, status: 
         return await answers.pop(0)(stream, received)
 
     async with signing(in_order) as (server, events, is_quiet):
+        clock.jump(FIRST_AFTER_S)
         for number in range(1, 6):
             await eventually(lambda n=number: len(server.requests) == n and is_quiet())
             clock.jump(EVERY_S)
@@ -63,6 +68,7 @@ async def test_failure_is_said_once_and_so_is_its_end(clock: MockClock, status: 
 
 async def test_address_that_never_answers_is_left_and_holds_up_no_stop(clock: MockClock) -> None:
     async with signing(hang()) as (server, events, is_quiet):
+        clock.jump(FIRST_AFTER_S)
         await eventually(lambda: len(server.requests) == 1)
         clock.jump(20)
         await eventually(lambda: bool(events.seen) and is_quiet())

@@ -74,7 +74,7 @@ async def test_program_gets_the_whole_digest_signed_under_its_id() -> None:
         "made_at": NOW.isoformat().replace("+00:00", "Z"),
         "subject": digest.subject,
         "text": digest.text,
-        "items": [attrs.asdict(item())],
+        "items": [attrs.asdict(item()) | {"also": []}],
     }
     assert b"reader.example" not in received.body
     assert b"tok-1" not in received.body
