@@ -169,14 +169,15 @@ async def check_degradation(
     world.fail(USUAL, lambda _asked: True)
     began = trio.current_time()
     async with _open_tree(attrs.evolve(materials, left={})):
-        down = await said.wait_until(lambda: len(_moves(said)) >= 2 and _is_filled(said), within_s)
-        marked = await said.wait_until(lambda: _marked(folder) > 0, within_s)
+        down = await said.wait_until(lambda: len(_moves(said)) >= 2, within_s)
+        if settings.supply.minimum:  # else nothing has to stand in
+            down = await said.wait_until(lambda: _marked(folder) > 0, within_s) and down
         down_s = trio.current_time() - began
         world.fail(USUAL, _is_bulk)
         up = await said.wait_until(lambda: len(_moves(said)) >= 3, within_s)
         world.fail(USUAL, None)
         up = await said.wait_until(lambda: len(_moves(said)) >= 4, within_s) and up
-    return _judge(said, settings.supply, folder, first and down and marked and up, down_s)
+    return _judge(said, settings.supply, folder, first and down and up, down_s)
 
 
 def _is_bulk(asked: Asked) -> bool:
@@ -186,10 +187,6 @@ def _is_bulk(asked: Asked) -> bool:
 def _moves(said: Said) -> list[tuple[Tier, Tier]]:
     found = (fields for name, fields in said.lines if name in ("tier.demoted", "tier.promoted"))
     return [(Tier(str(one["from_tier"])), Tier(str(one["to_tier"]))) for one in found]
-
-
-def _is_filled(said: Said) -> bool:
-    return any(fields["stored"] for fields in said.of("supply.fell_short"))
 
 
 def _marked(folder: Path) -> int:
@@ -208,7 +205,7 @@ def _judge(
         wrong.append("tiers: " + (", ".join(f"{a} -> {b}" for a, b in moves) or "no move"))
     if rules.minimum and len(came) != 1:
         wrong.append(f"{len(came)} reserve sites came in, not 1")
-    if rules.target > listed and not filled:
+    if rules.minimum and rules.target > listed and not filled:
         wrong.append("nothing stored stood in for what the sites list too little")
     if filled and not _marked(folder):
         wrong.append("what stood in is not marked in the digest")

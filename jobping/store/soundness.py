@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
+import attrs
 import trio
 
 from jobping.core.finding import Finding, judged, skipped
@@ -102,16 +103,20 @@ async def examine(dsn: Dsn, tools: Tools, place: Path) -> tuple[Finding, ...]:
     )
     if state.missing:
         return tuple(found)
-    for look in (_unproven, _references, _sequences, _books, _checksums, _indexes):
-        found.append(await _looked(dsn, look))
+    for look in _LOOKS:
+        found.append(await _looked(dsn, look.section, look.judge))
+    found.append(await ask(dsn, _checksums))
+    found.append(await _looked(dsn, "indexes", _indexes))
     return (*found, await _rows(dsn, tools), _room(place))
 
 
-async def _looked(dsn: Dsn, look: Callable[[Connection], Awaitable[Finding]]) -> Finding:
+async def _looked(
+    dsn: Dsn, section: str, look: Callable[[Connection], Awaitable[Finding]]
+) -> Finding:
     try:
         return await ask(dsn, look)
     except DAMAGED as error:
-        return judged(look.__name__.strip("_"), describe(error), holds=False, advice=RESTORE)
+        return judged(section, describe(error), holds=False, advice=RESTORE)
 
 
 async def _server(connection: Connection) -> Finding:
@@ -127,37 +132,48 @@ async def _server(connection: Connection) -> Finding:
     )
 
 
-def _counted(section: str, what: str, wrong: list[str], count: int, advice: str) -> Finding:
-    figure = f"{count} {what}, {len(wrong)} wrong"
-    named = f": {', '.join(wrong[:3])}" if wrong else ""
-    return judged(section, figure + named, holds=not wrong, advice=advice)
+@attrs.frozen
+class _Look:
+    """A query whose rows are parts, each wrong by its `differs` or by the answer to its `query`."""
+
+    section: str
+    what: str
+    query: str
+    advice: str
+
+    async def judge(self, connection: Connection) -> Finding:
+        """Count the parts and those that are wrong; asyncio side."""
+        rows, wrong = await connection.fetch(self.query), list[str]()
+        for row in rows:
+            differs = row.get("differs")
+            if await connection.fetchval(row["query"]) if differs is None else differs:
+                wrong.append(row["part"])
+        named = f": {', '.join(wrong[:3])}" if wrong else ""
+        figure = f"{len(rows)} {self.what}, {len(wrong)} wrong{named}"
+        return judged(self.section, figure, holds=not wrong, advice=self.advice)
 
 
-async def _unproven(connection: Connection) -> Finding:
-    rows = await connection.fetch(_UNPROVEN)
-    wrong = [row["part"] for row in rows if row["differs"]]
-    advice = "ALTER TABLE ... VALIDATE CONSTRAINT, or REINDEX INDEX, in jobping db shell"
-    return _counted("constraints", "constraints and indexes", wrong, len(rows), advice)
-
-
-async def _references(connection: Connection) -> Finding:
-    rows = await connection.fetch(_REFERENCES)
-    wrong = [row["part"] for row in rows if await connection.fetchval(row["query"])]
-    return _counted("references", "foreign keys", wrong, len(rows), RESTORE)
-
-
-async def _sequences(connection: Connection) -> Finding:
-    rows = await connection.fetch(_SEQUENCES)
-    wrong = [row["part"] for row in rows if await connection.fetchval(row["query"])]
-    advice = "set each to the largest number in use: SELECT setval(...) in jobping db shell"
-    return _counted("sequences", "sequences", wrong, len(rows), advice)
-
-
-async def _books(connection: Connection) -> Finding:
-    rows = await connection.fetch(BOOKS)
-    wrong = [row["part"] for row in rows if row["differs"]]
-    advice = "restart the daemon: it lets the larger figure hold, and says so (budget.recounted)"
-    return _counted("ledger", "balances beside their journal", wrong, len(rows), advice)
+_LOOKS: Final = (
+    _Look(
+        "constraints",
+        "constraints and indexes",
+        _UNPROVEN,
+        "ALTER TABLE ... VALIDATE CONSTRAINT, or REINDEX INDEX, in jobping db shell",
+    ),
+    _Look("references", "foreign keys", _REFERENCES, RESTORE),
+    _Look(
+        "sequences",
+        "sequences",
+        _SEQUENCES,
+        "set each to the largest number in use: SELECT setval(...) in jobping db shell",
+    ),
+    _Look(
+        "ledger",
+        "balances beside their journal",
+        BOOKS,
+        "restart the daemon: it lets the larger figure hold, and says so (budget.recounted)",
+    ),
+)
 
 
 async def _checksums(connection: Connection) -> Finding:

@@ -69,12 +69,19 @@ async def test_check_runs_beside_the_daemon_and_disturbs_nothing(home: Home) -> 
     assert await rows(SCHEMAS, home=home) == []
 
 
-@pytest.mark.parametrize("number", [SIGTERM, pytest.param(SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("number", "moments"),
+    [
+        (SIGTERM, (5.0,)),
+        pytest.param(SIGTERM, (0.5, 1.0, 12.0, 16.0, 25.0), marks=pytest.mark.slow),
+        pytest.param(SIGINT, (1.0, 4.0, 12.0), marks=pytest.mark.slow),
+    ],
+)
 async def test_check_that_is_cut_off_takes_everything_away(
-    cluster: Cluster, dsn: Dsn, home: Home, number: Signals
+    cluster: Cluster, dsn: Dsn, home: Home, number: Signals, moments: tuple[float, ...]
 ) -> None:
     around = {**environ(home), "JOBPING_DATABASE_URL": dsn.url}
-    for after_s in (1.0, 4.0, 12.0):
+    for after_s in moments:
         async with jobping("check", home=home, environ=around) as checking:
             await checking.wait_for_signals()
             await trio.sleep(after_s)

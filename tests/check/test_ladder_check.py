@@ -43,6 +43,14 @@ async def test_tiers_and_supply_of_the_daemon_hold(database: Database, tmp_path:
     assert "below 50 postings 1 reserve site came in" in found.figure
 
 
+async def test_supply_that_the_operator_switched_off_is_no_fault(
+    database: Database, tmp_path: Path
+) -> None:
+    off = SupplyRules(minimum=0, target=0)
+    found = await measure(database, tmp_path, quick(LadderRules()), off, 60.0)
+    assert found.verdict is Verdict.HOLDS, found
+
+
 @pytest.mark.parametrize(
     ("ladder", "supply", "figure"),
     [

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
+import pytest
 import trio
 
 from tests.daemon.processes import Home, jobping, open_home, rows, run
@@ -57,6 +58,7 @@ async def test_daemon_may_run_beside_a_dump_but_not_beside_a_restore(home: Home)
     assert (await run("db", "restore", file, "--replace", home=home)).code == 0
 
 
+@pytest.mark.slow
 async def test_restore_that_is_killed_leaves_the_old_database_or_the_new_one(
     synthetic: Rounds, tmp_path: Path
 ) -> None:
