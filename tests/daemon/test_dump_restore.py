@@ -58,6 +58,23 @@ async def test_daemon_may_run_beside_a_dump_but_not_beside_a_restore(home: Home)
     assert (await run("db", "restore", file, "--replace", home=home)).code == 0
 
 
+async def test_check_finds_a_damaged_page(synthetic: Rounds) -> None:
+    query = "SELECT pg_relation_filepath('posting_text') AS path, current_setting('data_checksums')"
+    [found] = await rows(query, home=synthetic.home)
+    if found["current_setting"] != "on":
+        pytest.skip("these binaries keep no checksums")
+    with open_home() as home:
+        await trio.run_process(["cp", "-a", synthetic.home.state, home.path])
+        with (home.state / "postgres" / found["path"]).open("r+b") as file:
+            file.seek(12_000)  # within the second page
+            file.write(b"damage")
+        checked = await run("db", "check", "--json", home=home)
+        assert checked.code == 1, checked
+        verdicts = {one["section"]: one for one in checked.summary()["findings"]}
+    assert verdicts["rows"]["verdict"] == verdicts["checksums"]["verdict"] == "fail"
+    assert "jobping db restore FILE --replace" in verdicts["rows"]["advice"]
+
+
 @pytest.mark.slow
 async def test_restore_that_is_killed_leaves_the_old_database_or_the_new_one(
     synthetic: Rounds, tmp_path: Path
