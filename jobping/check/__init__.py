@@ -46,9 +46,9 @@ from jobping.daemon import (
     open_dsn,
     user_agent,
 )
-from jobping.demo.model_server import ModelServer, open_model_server
+from jobping.demo.model_server import open_model_server
 from jobping.demo.synthetic import Synthetic
-from jobping.demo.world import World, open_world
+from jobping.demo.world import open_world
 from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 from jobping.events import Emit
 from jobping.fetch import Fetcher, FetchLimits, open_fetcher
@@ -57,6 +57,7 @@ from jobping.settings import Settings
 from jobping.store.bridge import Database, Dsn, PoolLimits
 from jobping.store.dumps import split_password
 from jobping.tree import limiter_rules
+from supervisors import SupervisionError
 
 Say = Callable[[Finding], None]
 
@@ -128,7 +129,7 @@ async def _measure_all(
 
 @attrs.frozen(kw_only=True)
 class _Planted:
-    """Secrets of this run that must stand in no line: a key, a word of a profile, a password."""
+    """Secrets of this run that must stand in no line: a key, and a word of a profile."""
 
     key: str = attrs.field(factory=lambda: f"sk-{secrets.token_hex(16)}", repr=False)
     word: str = attrs.field(factory=lambda: f"zq{secrets.token_hex(8)}", repr=False)
@@ -155,7 +156,7 @@ async def _section(name: str, work: Callable[[], Awaitable[Finding]], say: Say) 
     try:
         with trio.move_on_after(SECTION_S):
             found = await work()
-    except* JobPingError as group:
+    except* (JobPingError, SupervisionError) as group:
         text = "; ".join(str(error) for error in group.exceptions)
         found = judged(name, text, holds=False, advice=advice)
     say(found)
@@ -194,7 +195,10 @@ async def _run_local_world(
     say: Say,
 ) -> None:
     """Measure what needs boards with postings, and models."""
-    async with _open_world() as (world, models):
+    async with (
+        open_world(Synthetic(seed=SEED, now=Clock().utcnow())) as world,
+        open_model_server() as models,
+    ):
         local = demo_settings(settings, world, models)
         profile = attrs.evolve(EXAMPLE, words=(*EXAMPLE.words, planted.word))
         tiers = attrs.evolve(
@@ -210,15 +214,6 @@ async def _run_local_world(
         await _section(
             "budget", partial(check_budget, paid, models, database, fetcher, folder, emit), say
         )
-
-
-@asynccontextmanager
-async def _open_world() -> AsyncIterator[tuple[World, ModelServer]]:
-    async with (
-        open_world(Synthetic(seed=SEED, now=Clock().utcnow())) as world,
-        open_model_server() as models,
-    ):
-        yield world, models
 
 
 @asynccontextmanager

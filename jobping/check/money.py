@@ -78,6 +78,9 @@ async def check_budget(
             "budget", f"only {len(batches)} pairs to ask about", holds=False, advice=ADVICE
         )
     first = await _ask(materials, MUCH, batches[:1])
+    if not any(answer and answer.matches for answer in first):
+        why = ", ".join(str(answer and answer.why) for answer in first)
+        return judged("budget", f"a model is not asked at all: {why}", holds=False, advice=ADVICE)
     ledger = Ledger(database=database, daemon="check")
     worst = max(int(str(one["nanousd"])) for one in said.of("budget.reserved"))
     spent, _held = await _spent(ledger)

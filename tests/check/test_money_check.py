@@ -57,6 +57,13 @@ async def test_bill_that_the_ledger_does_not_have_is_found(
     assert "the bill says" in found.figure
 
 
+async def test_model_that_cannot_be_asked_is_found(database: Database, tmp_path: Path) -> None:
+    refused = Step(status=401, is_billed=False, error=("invalid_request_error", "invalid_api_key"))
+    found = await measure(database, tmp_path, steps=(refused,) * 5)
+    assert found.verdict is Verdict.FAILS
+    assert "a model is not asked at all" in found.figure
+
+
 async def test_too_few_pairs_are_no_proof(database: Database, tmp_path: Path) -> None:
     found = await measure(database, tmp_path, count=3)
     assert (found.verdict, found.figure) == (Verdict.FAILS, "only 3 pairs to ask about")
