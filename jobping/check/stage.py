@@ -138,6 +138,7 @@ class Said:
     async def wait_until(self, holds: Callable[[], bool], within_s: float) -> bool:
         """Wait until something holds after a line; False: it did not in time."""
         with trio.move_on_after(within_s):
+            await trio.lowlevel.checkpoint()
             while not holds():
                 await self._more.park()
             return True

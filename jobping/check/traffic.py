@@ -53,6 +53,15 @@ async def _get(fetcher: Fetcher, url: str, domain: Domain) -> None:
         await exchange.run()
 
 
+async def _failure(fetcher: Fetcher, url: str, domain: Domain) -> FetchError | None:
+    """Ask, and return why no answer came; None: one came."""
+    try:
+        await _get(fetcher, url, domain)
+    except FetchError as error:
+        return error
+    return None
+
+
 async def check_fetch(fetcher: Fetcher, network: NetworkSettings) -> Finding:
     """Ask local sites often, cancel often, and ask what must not be asked."""
     wrong = list[str]()
@@ -101,21 +110,15 @@ async def _cancel_many(fetcher: Fetcher, sites: Sequence[LocalSite]) -> None:
     for number in range(CANCELS):
         site = sites[number % len(sites)]
         with trio.move_on_after(rng.uniform(0.0, 0.004)):
-            try:
-                await _get(fetcher, f"{site.server.place}/", site.domain)
-            except FetchError:
-                continue
+            await _failure(fetcher, f"{site.server.place}/", site.domain)
 
 
 async def _still_answered(fetcher: Fetcher, sites: Sequence[LocalSite]) -> int:
     count = 0
     for site in sites:
         with trio.move_on_after(5):
-            try:
-                await _get(fetcher, f"{site.server.place}/", site.domain)
-                count += 1
-            except FetchError:
-                continue
+            failure = await _failure(fetcher, f"{site.server.place}/", site.domain)
+            count += failure is None
     return count
 
 
@@ -126,14 +129,10 @@ def _is_allowed(address: str, network: NetworkSettings) -> bool:
 async def _is_refused(fetcher: Fetcher, address: str) -> bool:
     """Ask an address that must not be asked; a guard that lets it through fails to reach it."""
     host = f"[{address}]" if ":" in address else address
+    failure = None
     with trio.move_on_after(0.5):
-        try:
-            await _get(fetcher, f"http://{host}/", Domain(host))
-        except Blocked as error:
-            return error.status is None
-        except FetchError:
-            return False
-    return False
+        failure = await _failure(fetcher, f"http://{host}/", Domain(host))
+    return isinstance(failure, Blocked) and failure.status is None
 
 
 async def check_breaker(yard: Yard, breaker: BreakerRules) -> Finding:
@@ -151,8 +150,8 @@ async def check_breaker(yard: Yard, breaker: BreakerRules) -> Finding:
     async with open_site() as site, open_site() as other:
         gate, untouched = await yard.local_gate(site, rules), await yard.local_gate(other, rules)
         site.answer_always(FAILS)
-        with trio.move_on_after(OPEN_S * 0.8):
-            while not yard.said.of("breaker.opened", site.domain) and len(site.came) < CALLERS:
+        for _ in range(CALLERS):
+            if not yard.said.of("breaker.opened", site.domain):
                 await _try(gate)
         failures = len(site.came)
         if failures != FAILURES or not yard.said.of("breaker.opened", site.domain):
@@ -210,6 +209,7 @@ async def _recover(yard: Yard, site: LocalSite, gate: DomainGate) -> float | Non
     site.answer_always(GOOD)
     began = trio.current_time()
     with trio.move_on_after(PATIENCE_S):
+        await trio.lowlevel.checkpoint()
         while not yard.said.of("breaker.closed", site.domain):
             await _try(gate)
         return trio.current_time() - began
@@ -270,7 +270,7 @@ async def _quota(yard: Yard, wrong: list[str], figures: list[str]) -> None:
         for _ in range(2):
             gate = await yard.local_gate(site, GateRules(limiter=limiter, retry=ONCE))
             with trio.move_on_after(0.8):
-                while len(site.came) <= QUOTA:
+                while True:
                     await ask(gate)
     if len(site.came) != QUOTA:
         wrong.append(f"{len(site.came)} requests of a daily quota of {QUOTA}, over a restart")
