@@ -143,14 +143,14 @@ async def test_daemon_ends_in_order_while_it_reloads(home: Home) -> None:
 
 async def test_daemon_ends_in_order_while_it_waits_for_a_migration(home: Home, dsn: Dsn) -> None:
     environ = {"JOBPING_DATABASE_URL": dsn.url}
-    lock = f"SELECT pg_advisory_lock({LOCK}), pg_sleep(60)"
-    async with (
-        jobping("db", "shell", "--", "-Xqc", lock, home=home, environ=environ),
-        jobping("run", home=home, environ=environ) as daemon,
-    ):
-        await daemon.wait_for("daemon.started")
-        await trio.sleep(2.0)
-        ended = await daemon.end_by(SIGTERM)
+    commands = [f"SELECT pg_advisory_lock({LOCK})", "\\warn locked", "SELECT pg_sleep(60)"]
+    words = [word for command in commands for word in ("-c", command)]
+    async with jobping("db", "shell", "--", "-Xq", *words, home=home, environ=environ) as shell:
+        await shell.wait_until(lambda: b"locked" in shell.stderr)
+        async with jobping("run", home=home, environ=environ) as daemon:
+            await daemon.wait_for("daemon.started")
+            await trio.sleep(2.0)
+            ended = await daemon.end_by(SIGTERM)
         assert ended.code == 0, ended
         assert ended.took_s < SOON_S
         assert ended.lines("daemon.became_ready") == []
