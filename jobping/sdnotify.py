@@ -128,7 +128,7 @@ def explained_aborts() -> Iterator[None]:
 def _show_stacks(_number: int, _frame: types.FrameType | None) -> None:
     faulthandler.dump_traceback(all_threads=True)
     root = trio.lowlevel.current_root_task()
-    sys.stderr.writelines(f"{line}\n" for line in (_tasks(root, "") if root else ()))
+    sys.stderr.writelines(_tasks(root, "") if root else ())
     sys.stderr.flush()
 
 
@@ -137,7 +137,7 @@ def _tasks(task: trio.lowlevel.Task, indent: str) -> Iterator[str]:
     place = ""
     for frame, line in task.iter_await_frames():
         place = f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
-    yield f"{indent}{task.name}  {place}"
+    yield f"{indent}{task.name}  {place}\n"
     for nursery in task.child_nurseries:
         for child in nursery.child_tasks:
             yield from _tasks(child, indent + "  ")
