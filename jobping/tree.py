@@ -423,6 +423,7 @@ def _matcher(materials: Materials, boxes: _Mailboxes) -> Matcher:
         clock=materials.clock,
         emit=materials.emit_as("matcher"),
         search_within_s=materials.settings.matching.backfill_days * DAY_S,
+        words=materials.settings.matching.words,
         model_pass=_model_pass(materials, boxes) if materials.settings.llm.is_on else None,
     )
 

@@ -100,6 +100,9 @@ email = "ana@example.org"
 [matching]
 recent_days = 30
 backfill_days = 3
+intern_words = ["Ferialjob"]
+entry_words = ["Nachwuchstalent", "first step"]
+no_level_words = ["stage lighting"]
 
 [retention]
 digests_days = 365
@@ -235,7 +238,13 @@ def test_every_section_of_the_file_is_read(
                 email="ana@example.org",
             ),
         ),
-        matching=MatchingSettings(recent_days=30, backfill_days=3),
+        matching=MatchingSettings(
+            recent_days=30,
+            backfill_days=3,
+            intern_words=("Ferialjob",),
+            entry_words=("Nachwuchstalent", "first step"),
+            no_level_words=("stage lighting",),
+        ),
         retention=Retention(digests=365, matches=100, rankings=60, closed_postings=30),
         ladder=LadderRules(down=2, up=4, cooldown_s=30, longest_s=3_600, relapse_s=1_800),
         supply=SupplyRules(minimum=5, target=7),

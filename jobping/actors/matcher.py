@@ -14,6 +14,7 @@ import trio
 from jobping.actors.messages import MatcherMessage, MatchesRecorded, MatchPending
 from jobping.actors.model_pass import PASS_WITHIN_S, ModelPass
 from jobping.clock import Clock
+from jobping.core.career_words import WORDS, CareerWords
 from jobping.core.match import Match
 from jobping.core.posting import StoredPosting
 from jobping.core.profile import StoredProfile
@@ -39,6 +40,7 @@ class Matcher:
     Attributes:
         name: This daemon's name in claims, the same after a restart.
         search_within_s: How old news may be that a new profile's own search still finds.
+        words: Those that tell a level.
         model_pass: Lets a model rank the best matches; None: all stays local.
     """
 
@@ -50,6 +52,7 @@ class Matcher:
     clock: Clock
     emit: Emit
     search_within_s: float
+    words: CareerWords = WORDS
     model_pass: ModelPass | None = None
     _is_cycle_over: bool = attrs.field(default=False, init=False)
 
@@ -140,7 +143,7 @@ class Matcher:
             if ctx.stop_requested.is_set():
                 break
             some = profiles[first : first + PROFILES]
-            matches += match_all(some, postings[start : start + SLICE], now)
+            matches += match_all(some, postings[start : start + SLICE], now, self.words)
             ctx.beat()
             await trio.lowlevel.checkpoint()
         return matches

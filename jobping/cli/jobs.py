@@ -15,7 +15,7 @@ from jobping.cli.parser import (
     add_limit_option,
 )
 from jobping.cli.people import find
-from jobping.cli.session import with_stores
+from jobping.cli.session import settings_of, with_stores
 from jobping.clock import Clock
 from jobping.core.fit import Fit
 from jobping.core.ids import SourceName
@@ -136,11 +136,13 @@ def _search(arguments: argparse.Namespace) -> int:
 
 
 def _matches(arguments: argparse.Namespace) -> int:
+    words = settings_of(arguments).matching.words
+
     async def body(stores: "Stores") -> int:
         stored = await find(stores, arguments.profile)
         if arguments.rates:
             newest = await stores.postings.newest_of_each(limit=_RATED)
-            _say_rates(pass_rates(stored.profile, newest, Clock().utcnow()), arguments.json)
+            _say_rates(pass_rates(stored.profile, newest, Clock().utcnow(), words), arguments.json)
             return 0
         if arguments.unsent:
             matched = await stores.matches.pending(
@@ -155,7 +157,9 @@ def _matches(arguments: argparse.Namespace) -> int:
         elif arguments.csv:
             print_csv(_CSV, [_csv_row(item) for item in matched])
         elif arguments.why:
-            rows = [_why_row(item, judge(stored.profile, item.posting, now)) for item in matched]
+            rows = [
+                _why_row(item, judge(stored.profile, item.posting, now, words)) for item in matched
+            ]
             print_table(_WHY, rows, empty=empty)
         else:
             print_table(_MATCHED, [_matched_row(item, now) for item in matched], empty=empty)

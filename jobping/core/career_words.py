@@ -1,5 +1,6 @@
 """Which words tell which career level, as data: one language after the other, whole words only."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -8,6 +9,7 @@ from jobping.core.profile import Level
 from jobping.core.words import Phrases, phrases, tokens
 
 Levels = frozenset[Level]
+_NONE: Final[Levels] = frozenset()
 
 
 @attrs.frozen(kw_only=True)
@@ -150,3 +152,19 @@ WORDS: Final = CareerWords(
 )
 """English, German, French, Spanish, Italian, Dutch, Portuguese, Polish, Danish, Swedish, Finnish,
 Hungarian and Czech (design/sources.md, section 9, with the variants that job titles show)."""
+
+
+def with_more(
+    *, intern: Iterable[str] = (), entry: Iterable[str] = (), none: Iterable[str] = ()
+) -> CareerWords:
+    """Return the words with further ones for titles, tags and fields; they win over the known.
+
+    Args:
+        none: Words and phrases that tell no level.
+    """
+    levels = {frozenset({Level.INTERN}): intern, frozenset({Level.ENTRY}): entry, _NONE: none}
+    more = {
+        " ".join(tokens(phrase)): level for level, listed in levels.items() for phrase in listed
+    }
+    more.pop("", None)
+    return attrs.evolve(WORDS, title=WORDS.title | more, field=WORDS.field | more)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from jobping.core.career_words import WORDS, CareerWords
 from jobping.core.fit import Fit
 from jobping.core.hard_filters import level_fit, place_finding, why_excluded
 from jobping.core.ids import SourceName
@@ -31,17 +32,21 @@ class PassRate:
 
 
 def pass_rates(
-    profile: Profile, postings: Iterable[StoredPosting], now: dt.datetime
+    profile: Profile,
+    postings: Iterable[StoredPosting],
+    now: dt.datetime,
+    words: CareerWords = WORDS,
 ) -> dict[SourceName, PassRate]:
     """Return the rates of each source that has postings, in the order of their names.
 
     Args:
         now: Aware UTC.
+        words: Those that tell a level.
     """
-    matcher = prepare(profile)
+    matcher = prepare(profile, words)
     found: dict[SourceName, list[tuple[Fit, Fit, bool]]] = {}
     for posting in postings:
-        reading = read(posting)
+        reading = read(posting, words)
         found.setdefault(posting.draft.source, []).append(
             (
                 level_fit(matcher, reading),

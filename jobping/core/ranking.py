@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from jobping.core.age import age_of, day
+from jobping.core.career_words import WORDS, CareerWords
 from jobping.core.fit import Fit
 from jobping.core.hard_filters import why_excluded
 from jobping.core.interest import judge_interest
@@ -75,13 +76,16 @@ class _Signal:
     note: str = ""
 
 
-def judge(profile: Profile, posting: StoredPosting, now: dt.datetime) -> Excluded | Scored:
+def judge(
+    profile: Profile, posting: StoredPosting, now: dt.datetime, words: CareerWords = WORDS
+) -> Excluded | Scored:
     """Judge one posting for one profile; for many, use `shortlist` or `match_all`.
 
     Args:
         now: Aware UTC.
+        words: Those that tell a level.
     """
-    return judge_reading(prepare(profile), read(posting), now)
+    return judge_reading(prepare(profile, words), read(posting, words), now)
 
 
 def judge_reading(matcher: Matcher, reading: Reading, now: dt.datetime) -> Excluded | Scored:
@@ -120,23 +124,33 @@ def shortlist(
 
 
 def match_all(
-    profiles: Iterable[StoredProfile], postings: Iterable[StoredPosting], now: dt.datetime
+    profiles: Iterable[StoredProfile],
+    postings: Iterable[StoredPosting],
+    now: dt.datetime,
+    words: CareerWords = WORDS,
 ) -> tuple[Match, ...]:
     """Return all matches of the profiles, profile by profile; each posting is read once.
 
     Args:
         now: Aware UTC.
+        words: Those that tell a level.
     """
-    readings = [read(posting) for posting in postings]
+    readings = [read(posting, words) for posting in postings]
     return tuple(
-        match for profile in profiles for match in _best(profile, readings, now, len(readings))
+        match
+        for profile in profiles
+        for match in _best(profile, readings, now, len(readings), words)
     )
 
 
 def _best(
-    profile: StoredProfile, readings: Sequence[Reading], now: dt.datetime, limit: int
+    profile: StoredProfile,
+    readings: Sequence[Reading],
+    now: dt.datetime,
+    limit: int,
+    words: CareerWords = WORDS,
 ) -> tuple[Match, ...]:
-    matcher = prepare(profile.profile)
+    matcher = prepare(profile.profile, words)
     judged = ((reading.posting, judge_reading(matcher, reading, now)) for reading in readings)
     kept = [
         (posting, verdict)

@@ -10,6 +10,7 @@ import attrs
 from jobping.core.alerting import RULES, Rule
 from jobping.core.board import Board
 from jobping.core.budget import Limits
+from jobping.core.career_words import CareerWords, with_more
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules
 from jobping.core.model import Dialect
@@ -133,15 +134,26 @@ class SourceSettings:
 
 @attrs.frozen(kw_only=True)
 class MatchingSettings:
-    """`[matching]`: how far back postings count.
+    """`[matching]`: how far back postings count, and what tells their level.
 
     Attributes:
         recent_days: On a board's first walk only postings so young are news; the rest is stock.
         backfill_days: The backfill tier offers stored postings so young.
+        intern_words: Further words of titles that tell of an internship.
+        entry_words: The same of a beginner's post.
+        no_level_words: Those that tell no level.
     """
 
     recent_days: int = 14
     backfill_days: int = 7
+    intern_words: tuple[str, ...] = ()
+    entry_words: tuple[str, ...] = ()
+    no_level_words: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> CareerWords:
+        """The words that tell a level."""
+        return with_more(intern=self.intern_words, entry=self.entry_words, none=self.no_level_words)
 
 
 @attrs.frozen(kw_only=True)

@@ -199,11 +199,14 @@ def _profile_name(value: object) -> str:
 
 def read_matching(root: Table) -> MatchingSettings:
     """Read `[matching]`."""
-    own = MatchingSettings()
+    own, words = MatchingSettings(), values.many(values.text, "texts")
     with root.table("matching") as table:
         return MatchingSettings(
             recent_days=table.take("recent_days", values.whole(0, 365), own.recent_days),
             backfill_days=table.take("backfill_days", values.whole(0, 365), own.backfill_days),
+            intern_words=table.take("intern_words", words, own.intern_words),
+            entry_words=table.take("entry_words", words, own.entry_words),
+            no_level_words=table.take("no_level_words", words, own.no_level_words),
         )
 
 

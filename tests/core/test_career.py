@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from jobping.core.career import Career, career_of
+from jobping.core.career_words import with_more
 from jobping.core.posting import PostingDraft
 from jobping.core.profile import Level
 
@@ -142,3 +143,17 @@ def test_recorded_interns_all_pass_and_no_post_passes_by_a_part_of_a_word():
             assert words & whole_words, item.title
     substring_rule = [i for i, _ in judged if "intern" in f"{i.title} {i.description}".lower()]
     assert len(passing) < len(substring_rule) / 3
+
+
+def test_further_words_tell_a_level_or_none_in_titles_tags_and_fields():
+    words = with_more(intern=["Ferialjob"], entry=["First Step", " "], none=["graduate chef"])
+    for fields, levels in (
+        ({"title": "Ferialjob im Lager"}, {Level.INTERN}),
+        ({"title": "First-step engineer"}, {Level.ENTRY}),
+        ({"title": "Engineer", "tags": ("first step",)}, {Level.ENTRY}),
+        ({"title": "Engineer", "level": "First Step"}, {Level.ENTRY}),
+        ({"title": "Graduate chef"}, set()),
+        ({"title": "Graduate engineer"}, {Level.ENTRY}),
+        ({"title": "Ferialjobs"}, set()),
+    ):
+        assert career_of(draft(**fields), words).levels == levels
