@@ -88,8 +88,9 @@ def is_one_text(one: Sequence[str], other: Sequence[str]) -> bool:
     What both say otherwise between common words, such as the street of a shop or any number, makes
     them two.
     """
-    shared, extra = _overlap(one, other)
-    _, missing = _overlap(other, one)
+    mine, extra = _overlap(one, other)
+    others, missing = _overlap(other, one)
+    shared = min(mine, others)
     if shared < max(_SHARED * min(len(one), len(other)), _LEAST):
         return False
     if "".join(extra) == "".join(missing):  # one of them lost its blanks
