@@ -116,7 +116,7 @@ SHAPES = (
         contenders=(
             Contender("ours", lambda meter: measured(ours, meter)),
             Contender("json, soup", soup, needs="bs4"),
-            Contender("json, soup, lxml", soup_lxml, needs="lxml"),
+            Contender("json, soup, lxml", soup_lxml, needs="bs4"),
             Contender("json, JobSpy", jobspy, needs="jobspy"),
         ),
     ),
