@@ -21,7 +21,7 @@ MOST_LINKS: Final = 10
 MOST: Final = 32  # postings, and jobs of one batch, that a new one is compared with
 
 Key = tuple[str, str]
-_Job = tuple[bytes, PostingDraft]
+_Job = tuple[bytes, PostingDraft, bool]  # fingerprint, its first posting, whether that is open
 
 # The first posting of each job among the newest of a kin; not of what closed a month ago, which may
 # be wanted anew.
@@ -87,7 +87,7 @@ async def join_jobs(
     rows = await connection.fetch(_FIRST, list(kins), MOST) if kins else ()
     jobs: dict[bytes, list[_Job]] = {kin: [] for kin in kins}
     for row in rows:
-        jobs[row["kin"]].append((row["fingerprint"], posting_of(row).draft))
+        jobs[row["kin"]].append((row["fingerprint"], posting_of(row).draft, not row["closed_at"]))
     return tuple(
         _joined(entry, jobs[entry.kin]) if entry.kin and entry.key in new else entry
         for entry in entries
@@ -97,14 +97,16 @@ async def join_jobs(
 def _joined(entry: Entry, jobs: list[_Job]) -> Entry:
     """Return the entry with the job that it is; one that is new is added to the jobs."""
     compared = jobs[-MOST:]
-    for fingerprint, draft in compared:
+    for fingerprint, draft, _ in compared:
         if same_job(draft, entry.draft):
             return attrs.evolve(entry, fingerprint=fingerprint)
-    if entry.fingerprint in dict(compared):  # nothing but its id tells it apart
+    if entry.fingerprint is None:
+        return entry
+    if any(is_open and fingerprint == entry.fingerprint for fingerprint, _, is_open in compared):
+        # Beside an open one it is a post of its own, though nothing but its id tells it apart.
         own = hashlib.sha256(entry.fingerprint + repr(entry.key).encode()).digest()
         entry = attrs.evolve(entry, fingerprint=own)
-    if entry.fingerprint:
-        jobs.append((entry.fingerprint, entry.draft))
+    jobs.append((entry.fingerprint or b"", entry.draft, True))
     return entry
 
 

@@ -87,6 +87,17 @@ async def test_two_posts_without_a_text_at_one_source_are_two_jobs(database: Dat
     assert await jobs(database) == 3
 
 
+async def test_post_without_a_text_is_posted_again_when_the_other_is_closed(
+    database: Database,
+) -> None:
+    bare = attrs.evolve(NURSE, description="")
+    await store(database, bare)
+    await sql(database, "UPDATE posting SET closed_at = now()")
+    await store(database, attrs.evolve(bare, external_id=ExternalId("2")))
+    found = await sql(database, "SELECT count(DISTINCT fingerprint) FROM posting")
+    assert found == [(1,)]
+
+
 async def test_recorded_postings_become_as_many_jobs_as_the_rule_makes(database: Database) -> None:
     if not RECORDINGS.is_dir():
         pytest.skip("no recordings")
