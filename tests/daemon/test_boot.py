@@ -1,5 +1,6 @@
 """The unit under a real systemd: booted in a container, with the wheel and the units installed."""
 
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -67,6 +68,12 @@ async def test_start_returns_when_it_is_ready_and_the_journal_has_the_lines(
         assert missing == {"database_url"}
         priority = machine.say("journalctl", "-u", UNIT, "-p", "info", "-o", "cat", "--no-pager")
         assert "daemon.became_ready" in priority
+        code, status = await told(machine, *JOBPING, "status", "--journal", "--json")
+        assert code == 0, status
+        seen = json.loads(status)
+        assert (seen["verdict"], seen["postings"]["new"]) == ("healthy", 5), status
+    code, status = await told(machine, *JOBPING, "status", "--journal")
+    assert code == 3, status
 
 
 def wait_for_event(machine: Machine, event: str, count: int = 1, within_s: float = 60.0) -> None:
