@@ -44,6 +44,12 @@ GOOD: Final = Answer(body=b"{}")
 
 _LEFT = "SELECT nspname FROM pg_namespace WHERE nspname ~ $1"
 
+# Whoever still holds a lock there is a cut off connection of this check: nobody else uses it.
+_END_USERS = """
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_class c ON c.oid = relation
+JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $1 AND pid <> pg_backend_pid()
+"""
+
 
 @asynccontextmanager
 async def scratch_schema(dsn: Dsn) -> AsyncIterator[Dsn]:
@@ -63,6 +69,7 @@ async def scratch_schema(dsn: Dsn) -> AsyncIterator[Dsn]:
         await connection.execute(f"CREATE SCHEMA {name}")
 
     async def drop(connection: Connection) -> None:
+        await connection.fetch(_END_USERS, name)
         await connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
     scratch = Dsn(url=f"{dsn.url}{'&' if '?' in dsn.url else '?'}search_path={name}")
