@@ -218,7 +218,7 @@ def demo_settings(settings: Settings, world: World, models: ModelServer) -> Sett
         boards=world.boards,
         default_boards=False,
         matching=attrs.evolve(settings.matching, recent_days=ANY_AGE_DAYS),
-        digest=DigestRules(when=When.INSTANT, every_s=DEMO_DIGEST_S),
+        digest=DigestRules(when=When.INSTANT, every_s=DEMO_DIGEST_S, most_a_day=10_000),
         llm=LlmSettings(
             api_key=Secret("demo"),
             base_url=models.base_url,

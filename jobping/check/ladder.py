@@ -18,7 +18,7 @@ from jobping.clock import Clock
 from jobping.core.finding import Finding, judged
 from jobping.core.ids import SourceName
 from jobping.core.ladder import LadderRules, Tier
-from jobping.core.schedule import DigestRules
+from jobping.core.schedule import DigestRules, When
 from jobping.core.supply import SupplyRules
 from jobping.daemon import resident_bytes, sources_of
 from jobping.delivery import Delivery, FilesDelivery
@@ -79,7 +79,7 @@ def staged(settings: Settings, rules: LadderRules, supply: SupplyRules) -> Setti
         ladder=rules,
         supply=supply,
         matching=attrs.evolve(settings.matching, recent_days=NEWS_DAYS),
-        digest=DigestRules(every_s=POLL_EVERY_S * 2),
+        digest=DigestRules(when=When.INSTANT, every_s=POLL_EVERY_S * 2, most_a_day=1_000),
         llm=LlmSettings(),
     )
 
