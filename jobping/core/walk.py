@@ -111,6 +111,7 @@ class Walk:
         page_cap: Most pages of one walk.
         pages: Pages read so far.
         seen: Every readable external id that a list has shown so far.
+        asked: What was asked for or is pending, so that pages naming each other end.
         total: The total that page 1 stated; later pages are not believed.
         items: Items so far.
         repeated: Items whose id a page of this walk had before.
@@ -126,6 +127,7 @@ class Walk:
     page_cap: int
     pages: int = 0
     seen: frozenset[ExternalId] = frozenset()
+    asked: frozenset[PageRequest] = frozenset()
     total: int | None = None
     items: int = 0
     repeated: int = 0
@@ -238,7 +240,9 @@ def _with_next(walk: Walk, parsed: Parsed, *, is_repeat: bool) -> Walk:
     is_all = walk.total is not None and len(walk.seen) >= walk.total
     if parsed.following is not None and not is_repeat and not is_all:
         queue = (parsed.following, *queue)
-    return _capped(attrs.evolve(walk, pending=(*queue, *parsed.more)))
+    asked = walk.asked.union(walk.pending)
+    more = tuple(one for one in dict.fromkeys(parsed.more) if one not in asked)
+    return _capped(attrs.evolve(walk, pending=(*queue, *more), asked=asked.union(more)))
 
 
 def _capped(walk: Walk) -> Walk:

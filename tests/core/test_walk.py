@@ -55,6 +55,13 @@ def test_walk_is_complete_when_its_only_page_was_read():
     assert finish(walk) == Complete()
 
 
+def test_walk_over_pages_that_name_each_other_asks_each_once():
+    loop = Parsed(items=0, more=(FIRST, SECOND, THIRD))
+    walk = walk_over(loop, loop, loop)
+    assert next_request(walk) is None
+    assert (walk.pages, finish(walk)) == (3, Complete())
+
+
 def test_walk_of_an_empty_board_is_complete():
     assert finish(walk_over(parsed(total=0))) == Complete()
 
@@ -244,5 +251,5 @@ def test_walk_asks_for_further_parts_after_all_that_is_pending():
     walk = start((first,), page_cap=3)
     walk = on_page(walk, Parsed(items=0, following=next_, more=(part,)))
     assert walk.pending == (next_, part)
-    walk = on_page(on_page(walk, Parsed(items=0)), Parsed(items=0, more=(part,)))
+    walk = on_page(on_page(walk, Parsed(items=0)), Parsed(items=0, more=(THIRD,)))
     assert finish(walk) == Partial(reason="more than 3 pages")
