@@ -1,8 +1,9 @@
 """Dumps of the whole database, by PostgreSQL's own programs, and their way back.
 
 A dump is written beside its name and renamed when it is complete. A restore fills a database of its
-own, brings its schema up to this version, and only then takes the place of the old one, in one
-transaction: whatever happens before leaves the old one as it was.
+own, brings its schema up to this version, repeats what people have refused since, and only then
+takes the place of the old one, in one transaction: whatever happens before leaves the old one as it
+was.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from jobping.store.connection import Connection
 from jobping.store.faults import REFUSED, UNREACHABLE, describe, refusal
 from jobping.store.loop import Dsn, run_alone
 from jobping.store.migrate import migrate, read_state
+from jobping.store.refusals import read_refusals, repeat_refusals
 
 R = TypeVar("R")
 
@@ -308,6 +310,8 @@ async def restore_dump(dsn: Dsn, file: Path, tools: Tools, *, replace: bool) -> 
                 " and which would be lost: restore into a database of jobping's own"
             )
         await _refuse_in_use(dsn)
+        refusals = await ask(dsn, read_refusals)
+        await ask(fresh, lambda connection: repeat_refusals(connection, refusals))
         await _swap(dsn, name)
     return state.applied
 

@@ -12,7 +12,9 @@ _KEY = "SELECT key FROM consent_key"
 
 _ERASED = "SELECT profile_id, subscriber_id FROM erasure"
 
-_UNSUBSCRIBED = "SELECT id FROM subscriber WHERE unsubscribed_at IS NOT NULL"
+_UNSUBSCRIBED = "SELECT address FROM subscriber WHERE unsubscribed_at IS NOT NULL"
+
+_NEXT_IDS = "SELECT nextval('profile_id_seq'), nextval('subscriber_id_seq')"
 
 _ERASE_PROFILES = "DELETE FROM profile WHERE id = ANY($1::bigint[])"
 
@@ -23,9 +25,17 @@ INSERT INTO erasure (profile_id, subscriber_id) SELECT * FROM unnest($1::bigint[
 ON CONFLICT DO NOTHING
 """
 
+# Also of people that the backup does not know: the configuration may name them.
 _UNSUBSCRIBE = """
-UPDATE subscriber SET unsubscribed_at = now()
-WHERE id = ANY($1::bigint[]) AND unsubscribed_at IS NULL
+INSERT INTO subscriber AS s (address, unsubscribed_at)
+SELECT address, now() FROM unnest($1::text[]) AS e (address)
+ON CONFLICT (lower(address)) DO UPDATE SET unsubscribed_at = now() WHERE s.unsubscribed_at IS NULL
+"""
+
+# An id that was given away once means nobody else ever.
+_GO_ON = """
+SELECT setval('profile_id_seq', greatest(nextval('profile_id_seq'), $1)),
+       setval('subscriber_id_seq', greatest(nextval('subscriber_id_seq'), $2))
 """
 
 
@@ -36,12 +46,14 @@ class Refusals:
     Attributes:
         key: Names the database and all its backups.
         erased: Profile and, where one was known, subscriber.
-        unsubscribed: Subscribers.
+        unsubscribed: Addresses.
+        next_ids: Of a profile and of a subscriber; lower ones may have been given away.
     """
 
     key: bytes
     erased: Sequence[tuple[int, int | None]]
-    unsubscribed: Sequence[int]
+    unsubscribed: Sequence[str]
+    next_ids: tuple[int, int]
 
 
 async def read_refusals(connection: Connection) -> Refusals | None:
@@ -52,10 +64,12 @@ async def read_refusals(connection: Connection) -> Refusals | None:
     """
     if not await connection.fetchval(_IS_OURS):
         return None
+    [(profile, subscriber)] = await connection.fetch(_NEXT_IDS)
     return Refusals(
         key=await connection.fetchval(_KEY),
         erased=[(row[0], row[1]) for row in await connection.fetch(_ERASED)],
         unsubscribed=[row[0] for row in await connection.fetch(_UNSUBSCRIBED)],
+        next_ids=(profile, subscriber),
     )
 
 
@@ -69,4 +83,5 @@ async def repeat_refusals(connection: Connection, refusals: Refusals | None) -> 
         await connection.execute(_ERASE_PROFILES, profiles)
         await connection.execute(_ERASE_SUBSCRIBERS, subscribers)
         await connection.execute(_NOTE, profiles, subscribers)
+        await connection.fetch(_GO_ON, *refusals.next_ids)
         await connection.execute(_UNSUBSCRIBE, refusals.unsubscribed)

@@ -95,6 +95,25 @@ async def test_dump_goes_into_an_empty_database_and_replaces_a_full_one(
     assert await databases(dsn) == before
 
 
+async def test_restore_does_not_bring_back_who_said_no(
+    loop: None, dsn: Dsn, tmp_path: Path
+) -> None:
+    file, person = tmp_path / "one.dump", "INSERT INTO subscriber (address) VALUES ('{}')"
+    profile = "INSERT INTO profile (name, wishes, origin) VALUES ('ana', '{}', 'command')"
+    await execute(dsn, profile, person.format("bob@example.org"))
+    await write_dump(dsn, file, TOOLS)
+    await execute(
+        dsn,
+        "INSERT INTO erasure (profile_id) SELECT id FROM profile",
+        "DELETE FROM profile",
+        "UPDATE subscriber SET unsubscribed_at = now()",
+    )
+    await restore_dump(dsn, file, TOOLS, replace=True)
+    said_no = "SELECT count(*) FROM subscriber WHERE unsubscribed_at IS NOT NULL"
+    assert await value(dsn, said_no) == 1
+    assert await value(dsn, "SELECT count(*) FROM profile") == 0
+
+
 async def test_restore_over_connections_of_others_is_refused(
     database: Database, dsn: Dsn, tmp_path: Path
 ) -> None:

@@ -7,8 +7,10 @@ import trio
 from store_samples import add_profile, sql
 
 from jobping.core.consent import Consent, Purpose
+from jobping.core.profile import Profile
 from jobping.store.bridge import Database, Dsn, serve_database
 from jobping.store.people import People
+from jobping.store.profiles import Profiles
 from jobping.store.refusals import read_refusals, repeat_refusals
 from jobping.store.subscribers import Subscribers
 from tests.conftest import Cluster
@@ -69,7 +71,34 @@ async def test_restored_backup_does_not_bring_back_who_said_no(
         assert await names(backup) == ["bob", "cy"]
     bob, cy = [await Subscribers(database=backup).consent(id) for id in (2, 3)]
     assert (bob, cy) == (Consent.UNSUBSCRIBED, Consent.CONFIRMED)
-    assert await backup.run(read_refusals) == refusals
+    again = await backup.run(read_refusals)
+    assert again is not None
+    assert refusals is not None
+    assert (again.erased, again.unsubscribed) == (refusals.erased, refusals.unsubscribed)
+
+
+async def test_who_came_after_the_backup_and_said_no_stays_known(
+    database: Database, backup: Database
+) -> None:
+    for one in (database, backup):
+        await settle(one)
+    await add_profile(database, "dan", email="Dan@example.org")
+    await add_profile(database, "eve", email="eve@example.org")
+    people = People(database=database)
+    dan, eve = await people.find("dan"), await people.find("eve")
+    assert dan is not None
+    assert dan.subscriber is not None
+    assert eve is not None
+    await Subscribers(database=database).obey(dan.subscriber, Purpose.UNSUBSCRIBE)
+    await people.erase(eve)
+    await backup.run(repeat_refusals, await database.run(read_refusals))
+    profile = Profile(name="dan", email="dan@example.org")
+    dan_again = await Profiles(database=backup).add(profile, is_confirmed=True)
+    assert dan_again.address is None
+    assert dan_again.id > max(eve.ids)  # so that eve's erasure never means anybody else
+    person = await People(database=backup).find("dan")
+    assert person is not None
+    await People(database=backup).erase(person)
 
 
 async def test_backup_of_another_database_is_left_alone(
