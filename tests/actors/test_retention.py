@@ -64,7 +64,7 @@ async def test_it_is_tried_again_soon_while_the_database_is_away(autojump_clock:
 async def test_rows_and_files_go_on_a_real_database(
     database: Database, tmp_path: Path, events: Events
 ) -> None:
-    old, new = tmp_path / "ana" / "old.txt", tmp_path / "ana" / "new.txt"
+    old, new = tmp_path / "ana" / "first_1.txt", tmp_path / "ana" / "2026-01-01T0800_2.txt"
     old.parent.mkdir()
     for path in (old, new):
         path.touch()

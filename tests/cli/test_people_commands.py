@@ -82,6 +82,6 @@ def test_erasure_whose_files_stay_fails_and_can_be_repeated(call: Call, tmp_path
     assert "not all files could be deleted" in err
     (tmp_path / "digests" / "ana").unlink()
     (tmp_path / "digests" / "ana").mkdir()
-    (tmp_path / "digests" / "ana" / "one.txt").touch()
+    (tmp_path / "digests" / "ana" / "first_1.txt").touch()
     code, out, err = call("profile", "erase", "ana")
     assert (code, out) == (0, "erased: 0 rows, 1 files; older backups still hold them\n")

@@ -87,7 +87,7 @@ async def test_person_leaves_no_trace_in_the_log_and_none_after_erasure(
     assert erased.code == 0, erased
     assert hits(erased.stdout + erased.stderr) == []
     [line] = on_record(erased, "profile.erased")
-    assert (line["rows"], line["files"]) == (sum(map(len, document["tables"].values())), 2)
+    assert (line["rows"], line["files"]) == (sum(map(len, document["tables"].values())), 3)
     assert hits(dump(dsn)) == []
     assert left_in(home) == []
     assert "other@person.example" in dump(dsn)

@@ -6,6 +6,8 @@ import pytest
 from jobping.delivery.kept import KeptFiles
 
 DAY_S = 86_400.0
+ONE, TWO = "first_id-1", "2026-11-12T0800_id-2"
+OTHERS = ("notes.txt", "2026-11-12.html", "cv_2026-11.txt")
 
 
 @pytest.fixture
@@ -13,7 +15,7 @@ def directory(tmp_path: Path) -> Path:
     for name in ("ana", "bob"):
         folder = tmp_path / "digests" / name
         folder.mkdir(parents=True)
-        for stem in ("one", "two"):
+        for stem in (ONE, TWO):
             (folder / f"{stem}.txt").write_text(f"{stem} of {name}", encoding="utf-8")
             (folder / f"{stem}.html").write_text("<p>", encoding="utf-8")
     return tmp_path / "digests"
@@ -24,13 +26,29 @@ def left(directory: Path) -> list[str]:
 
 
 def test_texts_of_one_profile_are_read(directory: Path) -> None:
-    assert KeptFiles(directory).of("ana") == {"one.txt": "one of ana", "two.txt": "two of ana"}
+    assert KeptFiles(directory).of("ana") == {
+        f"{ONE}.txt": f"{ONE} of ana",
+        f"{TWO}.txt": f"{TWO} of ana",
+    }
 
 
 def test_files_of_one_profile_are_erased_with_their_folder(directory: Path) -> None:
     assert KeptFiles(directory).erase("ana") == 4
     assert sorted(path.name for path in directory.iterdir()) == ["bob"]
     assert KeptFiles(directory).erase("ana") == 0
+
+
+def test_files_of_others_are_left_alone(directory: Path) -> None:
+    (directory / "bob" / "feed.atom").touch()
+    (directory / "bob" / f".{ONE}.html.part").touch()
+    for name in OTHERS:
+        (directory / "bob" / name).touch()
+    for path in directory.glob("*/*"):
+        os.utime(path, (DAY_S, DAY_S))
+    assert KeptFiles(directory).expire(2 * DAY_S) == 10
+    (directory / "bob" / f"{TWO}.txt").touch()
+    assert KeptFiles(directory).erase("bob") == 1
+    assert left(directory) == [f"bob/{name}" for name in sorted(OTHERS)]
 
 
 def test_folder_that_points_elsewhere_is_not_followed(directory: Path, tmp_path: Path) -> None:
@@ -43,14 +61,14 @@ def test_folder_that_points_elsewhere_is_not_followed(directory: Path, tmp_path:
 
 
 def test_files_of_before_a_moment_expire(directory: Path) -> None:
-    for name in ("one.txt", "one.html"):
+    for name in (f"{ONE}.txt", f"{ONE}.html"):
         os.utime(directory / "ana" / name, (DAY_S, DAY_S))
     (directory / "bob" / "folder").mkdir()
     os.utime(directory / "bob" / "folder", (DAY_S, DAY_S))
     assert KeptFiles(directory).expire(2 * DAY_S) == 2
     assert left(directory) == [
-        "ana/two.html", "ana/two.txt",
-        "bob/folder", "bob/one.html", "bob/one.txt", "bob/two.html", "bob/two.txt",
+        f"ana/{TWO}.html", f"ana/{TWO}.txt", f"bob/{TWO}.html", f"bob/{TWO}.txt",
+        f"bob/{ONE}.html", f"bob/{ONE}.txt", "bob/folder",
     ]  # fmt: skip
 
 
