@@ -23,8 +23,8 @@ NOTICES: Final = 100
 """Notices that wait for one way; a flood beyond it is in the log."""
 SEND_WITHIN_S: Final = 30.0
 AGAIN_AFTER_S: Final = 60.0
-AT_THE_END_S: Final = 5.0
-"""For what is not sent yet when the daemon stops."""
+AT_THE_END_S: Final = 3.0
+"""For what is not sent yet when the daemon stops; less than its 5 s, so that it ends by itself."""
 
 
 @attrs.define
