@@ -51,7 +51,7 @@ class DigestActor:
         firsthand: Sources that are the companies' own.
         pending_within_s: How old news may be that still fills a digest.
         expects_model: A model ranks as a rule, so what is ranked locally is marked.
-        stopping: Set when the daemon drains: the digest in hand is the last.
+        stopping: Set when the daemon drains: the digest in hand of each way is the last.
     """
 
     rules: DigestRules
@@ -97,6 +97,7 @@ class DigestActor:
             on_finished=self._say_finished,
             beat=ctx.beat,
             busy=ctx.busy,
+            draining=self.stopping,
             clock=self.clock,
             emit=self.emit,
         )

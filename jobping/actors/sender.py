@@ -38,6 +38,7 @@ class Sender:
         on_finished: Called when nothing of a digest is owed any more.
         beat: Called when something was done.
         busy: Promises an end of what its block does.
+        draining: Once it is set nothing more is taken.
     """
 
     way: Delivery
@@ -47,6 +48,7 @@ class Sender:
     on_finished: Callable[[Finished], None]
     beat: Callable[[], None]
     busy: Callable[[float], AbstractContextManager[object]]
+    draining: trio.Event
     clock: Clock
     emit: Emit
     _nudged: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -74,11 +76,11 @@ class Sender:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Send until stopped."""
-        while not self._stopping.is_set():
+        """Send until stopped, or the daemon drains."""
+        while not self._is_ending():
             with trio.CancelScope() as self._waiting:
                 await self.way.wait_turn()
-            if self._stopping.is_set():
+            if self._is_ending():
                 return
             self._nudged = trio.Event()
             try:
@@ -94,6 +96,9 @@ class Sender:
             elif not self._nudged.is_set():
                 self._idle.set()
                 await self._wait(LOOK_EVERY_S)
+
+    def _is_ending(self) -> bool:
+        return self._stopping.is_set() or self.draining.is_set()
 
     async def _wait(self, longest_s: float) -> None:
         """Wait for a nudge, for so long at most; not at all once stopped."""

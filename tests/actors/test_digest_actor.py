@@ -50,6 +50,7 @@ async def digesting(
     *deliveries: Delivery,
     policy: ExitPolicy | None = None,
     rules: DigestRules = BUNDLED,
+    stopping: trio.Event | None = None,
 ) -> AsyncIterator[Digesting]:
     box: Mailbox[DigestMessage] = Mailbox(
         MailboxSpec(capacity=16, overflow=Overflow.COALESCE, key=type)
@@ -69,6 +70,7 @@ async def digesting(
             clock=rig.clock,
             emit=rig.events,
             pending_within_s=30 * DAY_S,
+            stopping=trio.Event() if stopping is None else stopping,
         ).run(ctx)
 
     child = ChildSpec(id="digest", start=run, mailbox=box, stop_timeout=15.0)
@@ -182,6 +184,7 @@ async def leave_taken(rig: Rig, way: Delivery, *, take: int = 1) -> None:
         deliveries=[way],
         by="here",
         credits={},
+        firsthand=frozenset(),
         clock=rig.clock,
         emit=rig.events,
         pending_within_s=30 * DAY_S,
@@ -665,6 +668,19 @@ async def test_stop_lets_the_digest_in_hand_go_out_and_leaves_the_rest(rig: Rig)
     async with digesting(rig, told) as actor:
         await eventually(lambda: went(rig) == 5)
     assert (len(told.sent), len(set(told.sent))) == (5, 5)
+
+
+async def test_no_digest_is_begun_once_the_daemon_drains(rig: Rig) -> None:
+    await add_crowd(rig, 3)
+    told, stopping = Told(takes_s=0.2), trio.Event()
+    async with digesting(rig, told, stopping=stopping) as actor:
+        actor.box.ref.tell(FirstCycleEnded())
+        await eventually(lambda: bool(told.begun))
+        await actor.nudge()
+        stopping.set()
+        await trio.sleep(1)
+        assert (len(told.begun), len(told.sent)) == (1, 1)
+    assert sorted(state for _, state, _ in await owed(rig)) == ["sent", "waiting", "waiting"]
 
 
 async def test_stop_does_not_wait_for_a_turn(rig: Rig) -> None:
