@@ -146,7 +146,14 @@ def _secrets_of(settings: Settings) -> list[str]:
     if settings.store.url is not None:
         url = settings.store.url.reveal()
         found += [url, split_password(url)[1] or url]
-    return found
+    mail, hook, sign = settings.delivery.smtp, settings.delivery.webhook, settings.alerts
+    told = (
+        mail and mail.password,
+        hook and hook.url,
+        hook and hook.secret,
+        sign.heartbeat_url and sign.heartbeat_url.reveal(),
+    )
+    return found + [secret for secret in told if secret]
 
 
 async def _section(name: str, work: Callable[[], Awaitable[Finding]], say: Say) -> None:

@@ -205,3 +205,8 @@ def say_no_mail(name: str, consent: dict[str, object]) -> None:
         )
     elif consent["consent"] == Consent.UNSUBSCRIBED.value:
         print(f"{name}: no mail, its owner has unsubscribed; `jobping profile confirm {name}`")
+    elif consent["consent"] == Consent.REFUSED.value:
+        print(
+            f"{name}: no mail, a mail server knows nobody at its address; once that is mended,"
+            f" `jobping profile confirm {name}`"
+        )

@@ -27,11 +27,12 @@ class Purpose(enum.Enum):
 
 
 class Consent(enum.Enum):
-    """What a person has said about mail."""
+    """What a person has said about mail, or a mail server for good about their address."""
 
     UNCONFIRMED = "unconfirmed"
     CONFIRMED = "confirmed"
     UNSUBSCRIBED = "unsubscribed"
+    REFUSED = "refused"
 
 
 LIFE: Final = {Purpose.CONFIRM: dt.timedelta(days=7), Purpose.UNSUBSCRIBE: dt.timedelta(days=400)}

@@ -13,6 +13,7 @@ _ADDRESS = "SELECT address FROM stored_profile WHERE id = $1"
 
 _CONSENT = """
 SELECT CASE WHEN unsubscribed_at IS NOT NULL THEN 'unsubscribed'
+            WHEN refused_at IS NOT NULL THEN 'refused'
             WHEN confirmed_at IS NOT NULL THEN 'confirmed' ELSE 'unconfirmed' END
 FROM subscriber WHERE id = $1
 """
@@ -34,7 +35,8 @@ _BY_TOKEN = {
 
 _BY_WORD = {
     Purpose.CONFIRM: """
-        UPDATE subscriber SET confirmed_at = coalesce(confirmed_at, now()), unsubscribed_at = NULL
+        UPDATE subscriber
+        SET confirmed_at = coalesce(confirmed_at, now()), unsubscribed_at = NULL, refused_at = NULL
         WHERE id = $1
     """,
     Purpose.UNSUBSCRIBE: """

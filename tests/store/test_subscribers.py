@@ -100,3 +100,16 @@ async def test_key_of_tokens_is_made_once_for_each_database(database: Database) 
     assert length == 32
     with pytest.raises(Exception, match="consent_key"):
         await sql(database, "INSERT INTO consent_key (key) VALUES (sha256('x'))")
+
+
+async def test_address_that_a_server_refused_gets_mail_again_by_the_operators_word(
+    database: Database, people: Subscribers
+) -> None:
+    ana, person = await add_ana(database)
+    await people.obey(person, CONFIRM)
+    await sql(database, "UPDATE subscriber SET refused_at = now()")
+    assert await people.consent(person) is Consent.REFUSED
+    assert await people.address(ana.id) is None
+    await people.obey(person, CONFIRM)
+    assert await people.consent(person) is Consent.CONFIRMED
+    assert await people.address(ana.id) == EMAIL
