@@ -13,7 +13,7 @@ _INLINE_TAGS = "a b code em font i small span strong u"
 _RAW = frozenset(["script", "style", "iframe", "noscript", "title"])
 """Elements whose content is no markup, so that they cannot stand in themselves."""
 _UNREAD = _RAW | frozenset(["svg", "template", "head", "object", "canvas", "math", "select"])
-_HIDING = ("none", "NONE", "hidden", "HIDDEN")
+_HIDING = ("none", "hidden")
 _VOID_TAGS = "br hr img input meta link wbr col area base embed source"
 _VOID = frozenset(_VOID_TAGS.split())
 _TAG = re.compile(
@@ -78,7 +78,8 @@ def html_to_text(markup: str) -> str:
     cut = markup[:MAX_MARKUP]
     if "<" not in cut:
         return fold_lines(unescape(cut))
-    if any(sign in cut for sign in _HIDING):
+    lowered = cut.lower()
+    if any(sign in lowered for sign in _HIDING):
         cut = _without_unread(cut)
     text = _render(cut)
     return _render(_without_unread(cut)) or "" if text is None else text

@@ -22,6 +22,7 @@ from jobping.sources.text import html_to_text
         ("a<script>b()</script><style>c{}</style><!-- d -->e", "ae"),
         ("<noscript>n</noscript><template>t</template><svg><text>s</text></svg>ok", "ok"),
         ("<div hidden>a</div><p style='display : NONE'>b</p><p>c</p>", "c"),
+        ('<p style="Display:None">a</p><p Hidden>b</p><p style="visibility:Hidden">c</p>d', "d"),
         ("<svg><svg></svg>a</svg>b<SCRIPT>'</p>c</script >d", "bd"),
         ("<p title=\"a>b\" id=it's>c</p> it's <br hidden>d", "c\n\nit's d"),
         ("<?xml?><!DOCTYPE html>a</>b<3 <p>&#7;&#8203;<p>c", "ab<3\n\nc"),
