@@ -119,7 +119,8 @@ EVENTS: tuple[EventType, ...] = (
     _event("scraper.crashed", "warning", "domain board_id",
            "A bug ended the poll of a board; the domain goes on, that board rests for a while."),
     _event("postings.closed", "info", "source board count",
-           "Postings were closed: complete answers lack them, or they were not seen for long."),
+           "Postings were closed: complete answers lack them, their own pages are gone, or they"
+           " were not seen for long."),
     _event("postings.rejected", "warning", "source board count reasons",
            "Items of an answer could not be read; the others were stored."),
     _event("payload.malformed", "warning", "domain why",

@@ -204,6 +204,9 @@ class Poll:
         failure: What ended the walk instead of a page, or None.
         answer: What to keep of the answer of a complete walk over one page, or None.
         listed: The ids that a walk of the usual extent listed, or None.
+        passed: Where lists name pages alone: those of them, by the digest of their item, that held
+            no posting when they were asked for; kept from poll to poll by the caller.
+        gone: The postings of `tally.gone`.
     """
 
     row: StoredBoard
@@ -219,11 +222,13 @@ class Poll:
     page_cap: int | None = None
     details: Details | None = None
     details_left: int = 0
+    passed: dict[ExternalId, bytes] = attrs.field(factory=dict)
     requests: int = attrs.field(default=0, init=False)
     tally: Tally = attrs.field(factory=Tally, init=False)
     failure: Failure | None = attrs.field(default=None, init=False)
     answer: LastAnswer | None = attrs.field(default=None, init=False)
     listed: frozenset[ExternalId] | None = attrs.field(default=None, init=False)
+    gone: set[ExternalId] = attrs.field(factory=set, init=False)
     _state: Walk = attrs.field(init=False)
     _key: bytes = attrs.field(default=b"", init=False)
     _wish: Wish | None = attrs.field(default=None, init=False)
@@ -265,7 +270,14 @@ class Poll:
         """Read page after page; True at once where the only one is the last answer again."""
         read: _Read | None = None
         while (request := walk.next_request(self._state)) is not None:
-            answer = await self._ask(request, partial(self._read, request))
+            try:
+                answer = await self._ask(request, partial(self._read, request))
+            except Denied:
+                is_one_of_many = self.source.lists_pages and self._state.pages > 0
+                if request.posting is None and not is_one_of_many:
+                    raise
+                self._state = walk.on_page(self._state, Parsed(items=0))
+                continue
             match answer:
                 case _Same(page=page) if self.last is not None:
                     self.tally.add_unchanged(self.last)
@@ -285,6 +297,8 @@ class Poll:
                     raise ValueError(f"{self.source.name}: the same answer as none")
         if self.route is Route.RELIABLE:
             self._keep(read)
+            if self.source.lists_pages and self.listed is not None:
+                await self._ask_unlisted(self.listed)
         return False
 
     def _keep(self, read: _Read | None) -> None:
@@ -414,7 +428,7 @@ class Poll:
         Raises:
             MalformedPage: Most items of a list do.
         """
-        self.tally.gone += len(read.parsed.gone)
+        self._note_gone(read.parsed.gone)
         self.tally.seen += len(read.parsed.seen)
         self.tally.duplicate += read.parsed.repeated
         self.tally.add_rejected(read.parsed.rejected)
@@ -428,7 +442,8 @@ class Poll:
         drafts: list[PostingDraft] = []
         lacking: list[Rejected] = []
         for item in fresh:
-            if known[item.external_id] is Known.UNKNOWN:
+            is_passed = self.passed.get(item.external_id) == item.source_digest
+            if known[item.external_id] is Known.UNKNOWN and not is_passed:
                 draft = await self._convert(item, read.page)
                 if isinstance(draft, Rejected):
                     lacking.append(draft)
@@ -448,6 +463,8 @@ class Poll:
 
     async def _wants(self, draft: PostingDraft) -> bool:
         """Say whether a posting of a list is worth a request of its own."""
+        if self.source.lists_pages:
+            return True
         if self.details is None or self.route is Route.INDIVIDUAL or self._is_stock(draft):
             return False
         if self._wish is None:
@@ -460,6 +477,8 @@ class Poll:
 
     async def _complete(self, listed: Sequence[_Listed]) -> None:
         """Ask for the postings one by one and store them whole, as many as may be asked for.
+
+        What lists name by its page alone is not stored without it.
 
         A posting whose own page is gone, broken or refused is stored as the list has it, and not
         asked for again while that stays the same; after a broken or refused one this poll asks for
@@ -474,7 +493,9 @@ class Poll:
             for one in listed:
                 if self.details_left > 0:
                     self.details_left -= 1
-                    ready.append(await self._whole(one))
+                    ready += await self._whole(one)
+                elif self.source.lists_pages:
+                    self.tally.waiting += 1
                 else:
                     digest = hashlib.blake2b(
                         one.draft.source_digest, digest_size=16, person=b"listed"
@@ -486,24 +507,52 @@ class Poll:
             raise
         await self._hand_over(ready)
 
-    async def _whole(self, one: _Listed) -> PostingDraft:
+    async def _whole(self, one: _Listed) -> Sequence[PostingDraft]:
         """Return a posting with what its own page says, or as the list has it."""
+        read, listed = await self._single(one.request), one.draft
+        if read is not None:
+            self._note_gone(read.parsed.gone)
+            for item in read.items:
+                draft = await self._convert(item, read.page)
+                if isinstance(draft, PostingDraft):
+                    digest = listed.source_digest
+                    return (attrs.evolve(over_stored(draft, listed), source_digest=digest),)
+        if not self.source.lists_pages:
+            return (listed,)
+        self.passed[listed.external_id] = listed.source_digest
+        self.tally.add_rejected(read.parsed.rejected if read is not None else ())
+        return ()
+
+    async def _ask_unlisted(self, listed: frozenset[ExternalId]) -> None:
+        """Ask for open postings whose pages are named no longer, or held none this time."""
+        asked = listed.difference(self.passed.keys() - self.gone)
+        left = self.details_left
+        known = await self.postings.least_seen(self.row.id, limit=left, but=asked)
+        for request in self.source.individual(self.row.board, known, left):
+            read = await self._single(request) if self.details_left > 0 else None
+            if read is not None:
+                await self._store(read, [])
+
+    async def _single(self, request: PageRequest) -> _Read | None:
+        """Ask for one posting; None where its page is broken, refused or not to be asked for.
+
+        Raises:
+            FetchError: Nothing is to be had from the site now.
+        """
         try:
-            answer = await self._ask(one.request, partial(self._read, one.request))
+            answer = await self._ask(request, partial(self._read, request))
+        except Denied:
+            return None
         except (Unavailable, MalformedPage) as error:
             if isinstance(error, Unavailable) and error.failure not in OF_ONE_PAGE:
                 raise
             self.details_left = 0
-            return one.draft
-        if not isinstance(answer, _Read):
-            return one.draft
-        self.tally.gone += len(answer.parsed.gone)
-        for item in answer.items:
-            draft = await self._convert(item, answer.page)
-            if isinstance(draft, PostingDraft):
-                digest = one.draft.source_digest
-                return attrs.evolve(over_stored(draft, one.draft), source_digest=digest)
-        return one.draft
+            return None
+        return answer if isinstance(answer, _Read) else None
+
+    def _note_gone(self, ids: Sequence[ExternalId]) -> None:
+        self.tally.gone += len(ids)
+        self.gone.update(ids)
 
     async def _convert(self, item: RawItem, page: Page) -> PostingDraft | Rejected:
         draft = self.source.convert(item, page, self.row.board)

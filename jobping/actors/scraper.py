@@ -39,7 +39,7 @@ from jobping.core import emptiness
 from jobping.core.board import Route, StoredBoard
 from jobping.core.closing import Proof, proof_of
 from jobping.core.emptiness import Evidence, Verdict
-from jobping.core.ids import BoardId, Domain, Monotonic, SourceName
+from jobping.core.ids import BoardId, Domain, ExternalId, Monotonic, SourceName
 from jobping.core.ladder import Tier
 from jobping.core.order import Order
 from jobping.core.schedule import PollEnd, PollRules, due_at, next_poll
@@ -100,6 +100,7 @@ class Scraper:
     _next_at: float = attrs.field(default=0.0, init=False)
     _succeeded_at: dt.datetime | None = attrs.field(default=None, init=False)
     _must_probe: bool = attrs.field(default=False, init=False)
+    _passed: dict[BoardId, dict[ExternalId, bytes]] = attrs.field(factory=dict, init=False)
     _rules: SiteRules = attrs.field(init=False)
     _rounds: Rounds = attrs.field(init=False)
     _turns: Iterator[int] = attrs.field(factory=itertools.count, init=False)
@@ -391,7 +392,8 @@ class Scraper:
         if page_cap is None:
             boards = len(await self.parts.boards_of(self.domain))
             rules = self.parts.polls[row.board.source]
-            poll.details_left = rules.details(boards, is_first=row.polled_at is None)
+            is_first = row.polled_at is None and not poll.source.lists_pages
+            poll.details_left = rules.details(boards, is_first=is_first)
         return await self._run(poll)
 
     async def _run(self, poll: Poll) -> Health:
@@ -416,6 +418,8 @@ class Scraper:
             self._report(poll, judgement, self.parts.clock.monotonic() - began)
         if is_reliable and not is_ours and (poll.page_cap is None or isinstance(end, Complete)):
             await self._mark(poll, end, judgement)
+        if poll.source.lists_pages:
+            self._say_closed(row, await self.parts.boards.close_gone(row.id, poll.gone))
         self.parts.suspects.end(row.id, self.domain)
         is_ok = judgement.health is not Health.BAD and judgement.fault is None
         await self.parts.cycle.put(_polled(row, self.domain, ok=is_ok, fault=judgement.fault))
@@ -439,6 +443,7 @@ class Scraper:
             news_after=self._news_after(row),
             page_cap=page_cap,
             details=self.parts.details,
+            passed=self._passed.setdefault(row.id, {}),
         )
 
     async def _weighed(self, poll: Poll, judgement: Judgement) -> Judgement:
@@ -507,6 +512,9 @@ class Scraper:
                 is_suspect=judgement.outcome == EMPTY,
                 is_gone=isinstance(end, BoardGone) and row.outcome == judgement.outcome,
             )
+        self._say_closed(row, closed)
+
+    def _say_closed(self, row: StoredBoard, closed: int) -> None:
         if closed:
             source, slug = row.board.source, row.board.slug
             self.gate.emit("postings.closed", source=source, board=slug, count=closed)

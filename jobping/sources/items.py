@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import attrs
 import msgspec
@@ -71,6 +71,7 @@ class ItemSource(Generic[Item]):
         keys: Their values; empty while they are not known.
         passes: Whether a 404 or 410 only says that this one page holds nothing.
         away: Where the vendor sends those who ask for a board that there is not; never asked.
+        lists_pages: Its lists name pages alone; whether one is a posting says the page itself.
     """
 
     name: SourceName
@@ -103,6 +104,7 @@ class ItemSource(Generic[Item]):
     keys: tuple[str, ...] = attrs.field(default=(), repr=False)
     passes: Callable[[Page], bool] = lambda _page: False
     away: frozenset[Domain] = frozenset()
+    lists_pages: bool = False
 
     @property
     def has_individual(self) -> bool:
@@ -226,6 +228,9 @@ class ItemSource(Generic[Item]):
             return
         page, replaced = in_utf8(self.name, page)
         raw = single.item(page, request, self._local_id(asked, board))
+        if raw is None:
+            yield Parsed(items=0, gone=(asked,), replaced=replaced)
+            return
         if isinstance(raw, str):
             found: RawItem | Rejected = Rejected(external_id=asked, reason=raw)
         else:
@@ -360,12 +365,13 @@ def _required(text: str | None, what: str) -> str:
 
 
 def _path_at(place: str, url: str) -> str | None:
-    """Return the path of a URL at that place, or None where it lies elsewhere."""
+    """Return path and query of a URL at that place, or None where it lies elsewhere."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return None
-    return parts.path if parts.netloc == urlsplit(place).netloc else None
+    is_there = parts.netloc == urlsplit(place).netloc
+    return urlunsplit(("", "", parts.path, parts.query, "")) if is_there else None
 
 
 def _check_base_url(base_url: str) -> None:

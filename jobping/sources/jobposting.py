@@ -103,23 +103,6 @@ def read_ads(markup: str) -> Iterator[Ad]:
                 yield ad_of(value)
 
 
-def page_ads(page: Page) -> list[bytes]:
-    """Return the postings of a page in JSON, each by its identifier, else by its URL."""
-    found = read_ads(page.body.decode("utf-8", "replace"))
-    return [_encoded(attrs.evolve(ad, id=_own_id(ad, page.url)), page.url) for ad in found]
-
-
-def _own_id(ad: Ad, url: str) -> str:
-    """Return a site's own id of a posting: its URL without the host, else its identifier."""
-    if not ad.url and ad.identifiers:
-        return ad.identifiers[0]
-    try:
-        parts = urlsplit(ad.url or url)
-    except ValueError:
-        parts = urlsplit(url)
-    return f"{parts.path.strip('/')}{'?' if parts.query else ''}{parts.query}"
-
-
 def own_page(source: str, *, pages: str, path: Callable[[Wanted], str | None]) -> Single:
     """Return how a posting is asked for at its own page, and read there."""
     return Single(
@@ -129,7 +112,7 @@ def own_page(source: str, *, pages: str, path: Callable[[Wanted], str | None]) -
         item=lambda page, request, id: _item(source, page, request, id),
         reader=AD_READER,
         weak=PAGE_WEAK,
-        gone=_is_missing,
+        gone=is_missing,
     )
 
 
@@ -151,7 +134,7 @@ def _path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 
 
-def _is_missing(page: Page) -> bool:
+def is_missing(page: Page) -> bool:
     """Whether a 404 or 410 is a page for people, as sites answer for what they have no longer."""
     return page.media_type in ("text/html", "text/plain", "")
 
@@ -314,7 +297,7 @@ def _fill(ad: Ad, draft: PostingDraft, page: Page) -> PostingDraft:
         locations=where,
         remote=Remote.YES if is_remote else Remote.UNKNOWN,
         description=_text(ad.description or ""),
-        closes_at=_end(ad.closes),
+        closes_at=end_of(ad),
         salary=_salary(ad.pay) if ad.pay else None,
         employment=ad.employment,
         department=line(ad.industry),
@@ -340,10 +323,10 @@ def _text(markup: str) -> str:
     return html_to_text(markup if "<" in markup else unescape(markup))
 
 
-def _end(text: str | None) -> dt.datetime | None:
+def end_of(ad: Ad) -> dt.datetime | None:
     """Return when the posting ends; a day without time counts whole."""
-    at = dates.iso(text).at
-    if at is None or at.year == dt.MAXYEAR or not _DAY.fullmatch((text or "").strip()):
+    at = dates.iso(ad.closes).at
+    if at is None or at.year == dt.MAXYEAR or not _DAY.fullmatch((ad.closes or "").strip()):
         return at
     return at + dt.timedelta(days=1)
 

@@ -103,7 +103,7 @@ class Wanted:
 
     Attributes:
         id: As the source counts, percent-encoded.
-        path: The path of its page, where that lies at `Single.pages`; else None.
+        path: Path and query of its page, where that lies at `Single.pages`; else None.
     """
 
     slug: str
@@ -119,8 +119,8 @@ class Single:
         path: What follows the place; None where the posting cannot be asked for there.
         pages: The place of the postings' own pages; None: asked at `base_url`. A source that is
             asked elsewhere has its pages there too.
-        item: From page, request and id to the item as JSON, or to the reason why there is none;
-            raises MalformedPage.
+        item: From page, request and id to the item as JSON, or to the reason why there is none, or
+            to None where the page says that there is none any longer; raises MalformedPage.
         reader: Of that item; None: the source's own.
         weak: Fields that another route of the source says better.
         gone: Whether a 404 or 410 is the source's own answer for a posting that it has no longer.
@@ -128,7 +128,7 @@ class Single:
 
     path: Callable[[Wanted], str | None]
     pages: str | None = None
-    item: Callable[[Page, PageRequest, str], bytes | str]
+    item: Callable[[Page, PageRequest, str], bytes | str | None]
     reader: Beginner | None = None
     weak: frozenset[str] = frozenset()
     accept: tuple[str, ...] = ("application/json",)

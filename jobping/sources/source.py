@@ -191,6 +191,10 @@ class Source(Protocol):
         """Whether the page is a 404 or 410 that only says that it itself holds nothing."""
 
     @property
+    def lists_pages(self) -> bool:
+        """Whether its lists name pages alone: a posting is what has one in its own page."""
+
+    @property
     def away(self) -> frozenset[Domain]:
         """Where those are sent who ask for a board that there is not; never asked."""
 

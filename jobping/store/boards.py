@@ -150,6 +150,20 @@ WITH due AS (
 UPDATE posting p SET closed_at = now() FROM due WHERE p.id = due.id RETURNING p.id
 """
 
+# Notes which postings of a board their own pages no longer hold, and which are past their end.
+_MARK_GONE = """
+WITH due AS (
+    SELECT id FROM posting
+    WHERE board_id = $1 AND closed_at IS NULL
+      AND (external_id = ANY($2::text[]) OR closes_at <= now())
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+UPDATE posting_seen s SET absent_since = coalesce(s.absent_since, now())
+FROM due WHERE s.posting_id = due.id
+RETURNING s.posting_id AS id, s.absent_since, now() AS utcnow
+"""
+
 # Confirms what the last answer listed: the same answer came again. At most once a day per row.
 _CONFIRM = """
 WITH due AS (
@@ -286,16 +300,29 @@ async def _close(
         case Proof.AGE:
             return len(await connection.fetch(_CLOSE_UNSEEN, id, EXPIRES_DAYS))
         case Proof.ABSENCE:
-            rows = await connection.fetch(_ABSENT_AGAIN, id, listed)
-            if not rows:
-                return 0
-            absent = [Absent(id=PostingId(row["id"]), since=row["absent_since"]) for row in rows]
-            open_count = await connection.fetchval(_COUNT_OPEN, id)
-            closing = due(absent, open_count, rows[0]["utcnow"])
-            await connection.execute(_CLOSE, list(closing))
-            return len(closing)
+            return await _close_due(connection, id, _ABSENT_AGAIN, listed)
         case _:
             assert_never(proof)
+
+
+async def _close_due(
+    connection: Connection, id: BoardId, absent: str, ids: Sequence[str] | None
+) -> int:
+    """Close those of the absent that are due; see `core.closing`."""
+    rows = await connection.fetch(absent, id, ids)
+    if not rows:
+        return 0
+    found = [Absent(id=PostingId(row["id"]), since=row["absent_since"]) for row in rows]
+    open_count = await connection.fetchval(_COUNT_OPEN, id)
+    closing = due(found, open_count, rows[0]["utcnow"])
+    await connection.execute(_CLOSE, list(closing))
+    return len(closing)
+
+
+async def _close_gone(connection: Connection, id: BoardId, gone: Sequence[str]) -> int:
+    """Close what is gone or past its end; asyncio side."""
+    async with connection.transaction():
+        return await _close_due(connection, id, _MARK_GONE, gone)
 
 
 async def _mark_failed(
@@ -376,6 +403,16 @@ class Boards:
             kept: None: nothing, and the next poll reads in full.
         """
         return await self.database.run(_mark_polled, id, next_due_at, outcome, kept or Kept())
+
+    async def close_gone(self, id: BoardId, gone: Collection[ExternalId]) -> int:
+        """Close postings that their own pages no longer hold, and those past their end.
+
+        Most of a board's are not believed at once, but a day later; see `core.closing`.
+
+        Returns:
+            How many were closed.
+        """
+        return await self.database.run(_close_gone, id, [key_of(each) for each in gone])
 
     async def mark_failed(
         self,

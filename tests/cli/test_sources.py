@@ -25,13 +25,13 @@ HTML = (("Content-Type", "text/html"),)
         ("personio", "personio_synthetic.xml", 2),
         ("workday", "workday_synthetic.json", 2),
         ("adzuna", "adzuna_synthetic.json", 2),
-        ("site", "site_synthetic.html", 2),
+        ("site", "site_synthetic.xml", 2),
     ],
 )
 def test_saved_answer_is_read_and_counted(
     capsys: pytest.CaptureFixture[str], name: str, file: str, count: int
 ) -> None:
-    where = ["--url", "https://careers.example.com/jobs/1"] if name == "site" else []
+    where = ["--url", "https://a.example/sitemap.xml"] if name == "site" else []
     assert main(["sources", "test", name, "--file", str(PAGES / file), *where]) == 0
     out = capsys.readouterr().out
     assert f"= {count} postings + " in out.splitlines()[0]

@@ -16,7 +16,7 @@ from jobping.sources.source import Parsed, RawItem, Rejected, Source
 FETCHED_AT = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
 PAGES = Path(__file__).parent / "pages"
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
-MARKUP = {"personio": "xml", "weworkremotely": "xml", "feed": "xml", "site": "html"}
+MARKUP = {"personio": "xml", "weworkremotely": "xml", "feed": "xml", "site": "xml"}
 """Sources that do not answer in JSON, and how instead."""
 SLUGS = {
     **dict.fromkeys(

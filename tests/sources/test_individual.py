@@ -36,6 +36,7 @@ HOSTS = {
     "workday": "https://example.wd1.myworkdayjobs.com",
     "arbeitsagentur": "https://rest.arbeitsagentur.de",
     "reed": "https://www.reed.co.uk",
+    "site": "https://careers.example.com",
 }
 NAMES = tuple(HOSTS)
 SINGLE = tuple(name for name in NAMES if name != "lever")
@@ -60,6 +61,10 @@ KNOWN = {
     ),
     "arbeitsagentur": ("10000-0000000001-S", "https://beispiel.example/jobs/1"),
     "reed": ("55000001", "https://www.reed.co.uk/jobs/graduate-buyer/55000001"),
+    "site": (
+        "careers.example.com/jobs/junior-planner?id=7",
+        "https://careers.example.com/jobs/junior-planner?id=7",
+    ),
 }
 LISTS = {
     "greenhouse": ["/v1/boards/example/departments"],
@@ -76,6 +81,7 @@ LISTS = {
         "/jobboerse/jobsuche-service/pc/v6/jobs?veroeffentlichtseit=7&page=1&size=10"
     ],
     "reed": [],
+    "site": [],
 }
 SINGLES = {
     "greenhouse": ["/v1/boards/example/jobs/4100001?pay_transparency=true"],
@@ -92,6 +98,7 @@ SINGLES = {
         "/jobboerse/jobsuche-service/pc/v4/jobdetails/MTAwMDAtMDAwMDAwMDAwMS1T",
     ],
     "reed": ["/api/1.0/jobs/55000001"],
+    "site": ["/jobs/junior-planner?id=7"],
 }
 GONE = {
     "greenhouse": (b'{"status":404,"error":"Job not found"}', "application/json"),
@@ -105,6 +112,7 @@ GONE = {
     "workday": (b'{"errorCode":"HTTP_404"}', "application/json"),
     "arbeitsagentur": (b'{"code":404}', "application/json"),
     "reed": (b'{"message":"no"}', "application/json"),
+    "site": (b"<html></html>", "text/html"),
 }
 
 

@@ -1,6 +1,7 @@
 """Paging, keys and the traps of single sources, on synthetic answers."""
 
 import base64
+import datetime as dt
 import gzip
 import json
 
@@ -311,11 +312,6 @@ def sitemap(*entries, kind="urlset"):
     return f'<?xml version="1.0"?><{kind} xmlns="{space}">{inner}</{kind}>'.encode()
 
 
-def ad(title):
-    data = json.dumps({"@type": "JobPosting", "title": title})
-    return f'<script type="application/ld+json">{data}</script>'.encode()
-
-
 PLACE = "https://careers.example.com"
 
 
@@ -346,20 +342,46 @@ def site(request):
             ),
             "application/gzip",
         ),
-        "/jobs/undated": (ad("Undated"), "text/html"),
-        "/jobs/new": (ad("New"), "text/html"),
-        "/jobs/gone": (b"<h1>Gone</h1>", "text/html", 404),
     }
     return pages[path]
 
 
-def test_careers_site_is_read_from_robots_over_sitemaps_to_its_newest_postings():
+def test_careers_site_is_read_from_robots_over_sitemaps_that_name_each_other_and_each_once():
     walk, asked = walked("site", site)
     assert [request.url.removeprefix(PLACE) for request in asked] == [
-        "/robots.txt", "/index.xml", "/jobs.xml.gz", "/jobs/gone", "/jobs/new", "/jobs/undated",
+        "/robots.txt", "/index.xml", "/jobs.xml.gz",
     ]  # fmt: skip
     assert finish(walk) == Complete()
-    assert walk.seen == {f"careers.example.com/jobs/{name}" for name in ("new", "undated")}
+    assert walk.seen == {f"careers.example.com/jobs/{name}" for name in ("gone", "new", "undated")}
+
+
+def entries(body, day=0):
+    """Return the items of a sitemap, read so many days later."""
+    board = Board(source=SourceName("site"), slug=SLUGS["site"])
+    page = page_of(body, url=f"{PLACE}/sitemap.xml", media="text/xml")
+    page = attrs.evolve(page, fetched_at=page.fetched_at + dt.timedelta(days=day))
+    *items, _ = source_named("site").parse(page, board)
+    return {item.detail.url.removeprefix(PLACE): item.source_digest for item in items}
+
+
+def test_page_of_a_sitemap_is_another_item_when_it_was_changed_and_never_without_reason():
+    first = entries(sitemap((f"{PLACE}/jobs/a?x=1", "2026-09-29"), (f"{PLACE}/jobs/b", None)))
+    later = entries(sitemap((f"{PLACE}/jobs/a?x=1", "2026-09-30"), (f"{PLACE}/jobs/b", None)))
+    assert list(first) == ["/jobs/a?x=1", "/jobs/b"]
+    assert first["/jobs/a?x=1"] != later["/jobs/a?x=1"]
+    assert first["/jobs/b"] == later["/jobs/b"]
+
+
+def test_undated_page_of_a_sitemap_is_another_item_once_a_week():
+    body = sitemap((f"{PLACE}/jobs/b", None))
+    days = [entries(body, day)["/jobs/b"] for day in range(28)]
+    assert len(set(days)) in (4, 5)
+    assert sorted(map(days.count, set(days)))[-3:] == [7, 7, 7]
+
+
+def test_long_address_in_a_sitemap_goes_by_a_hash_and_is_still_asked_for():
+    long = "/jobs/" + "x" * 300
+    assert list(entries(sitemap((PLACE + long, None)))) == [long]
 
 
 def test_careers_site_without_robots_is_asked_for_the_usual_sitemap():
