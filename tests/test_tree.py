@@ -115,7 +115,7 @@ def test_individual_tier_has_at_most_a_quarter_of_the_pace(source: Source) -> No
 def test_sources_with_single_postings_have_an_individual_route_and_feeds_have_none() -> None:
     assert {source.name for source in SOURCES if source.has_individual} == {
         "arbeitsagentur", "ashby", "bamboohr", "breezy", "greenhouse", "lever", "personio",
-        "recruitee", "reed", "smartrecruiters", "workable", "workday",
+        "recruitee", "reed", "site", "smartrecruiters", "workable", "workday",
     }  # fmt: skip
 
 

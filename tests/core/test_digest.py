@@ -89,7 +89,7 @@ def test_digest_shows_every_page_of_a_job_once():
     ]
     also = tuple(Link(source=source, url=url) for source, url in pages)
     item = attrs.evolve(matched(posting(1)), also=also)
-    digest = compose(profile(), [item], NOW, None, NONE_DOWN, credits={"reed": "Reed <3>"})
+    digest = made(profile(), [item], credits={"reed": "Reed <3>"})
     assert (
         """\
     From ashby, jobs.example:
@@ -417,6 +417,7 @@ def test_digest_carries_its_postings_as_values():
         source="Ashby",
         url="https://jobs.example/4",
         host="jobs.example",
+        also=(),
     )
 
 
