@@ -116,13 +116,22 @@ class Tools:
 
 
 def split_password(url: str) -> tuple[str, str | None]:
-    """Take the password out of a URL: what stands in arguments, every local user can read."""
+    """Take the password out of a URL: what stands in arguments, every local user can read.
+
+    It stands before the host or, as `password=`, among the parameters; the first one counts.
+    """
     parts = urllib.parse.urlsplit(url)
-    if parts.password is None:
+    kept, given = list[str](), list[str]()
+    for field in parts.query.split("&"):
+        (given if field.startswith("password=") else kept).append(field)
+    if parts.password is not None:
+        given.insert(0, f"password={parts.password}")
+        user = f"{parts.username}@" if parts.username else ""
+        url = url.replace(parts.netloc, user + parts.netloc.rpartition("@")[2], 1)
+    if not given:
         return url, None
-    place = parts.netloc.rpartition("@")[2]
-    netloc = f"{parts.username}@{place}" if parts.username else place
-    return parts._replace(netloc=netloc).geturl(), urllib.parse.unquote(parts.password)
+    left = url.partition("?")[0] + "?" * any(kept) + "&".join(kept)
+    return left, urllib.parse.unquote(given[0].removeprefix("password="))
 
 
 async def ask(dsn: Dsn, unit: Callable[[Connection], Awaitable[R]]) -> R:

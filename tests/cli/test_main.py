@@ -312,6 +312,8 @@ def _waiting_bytes(descriptor: int) -> int:
     [
         ("postgresql://me:s%40c@db:5432/x?a=1", "postgresql://me@db:5432/x?a=1", "s@c"),
         ("postgresql://me@db/x", "postgresql://me@db/x", None),
+        ("postgresql:///x?user=me&password=s%40c", "postgresql:///x?user=me", "s@c"),
+        ("postgresql://me:one@db/x?password=two", "postgresql://me@db/x", "one"),
         ("postgresql:///x?host=/run", "postgresql:///x?host=/run", None),
     ],
 )
