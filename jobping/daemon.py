@@ -439,6 +439,7 @@ class _Daemon:
             pid=os.getpid(),
             python=platform.python_version(),
             state_dir=str(self.settings.state_dir),
+            allow=[str(network) for network in self.settings.network.allow],
         )
         for name, variable in self.settings.exposed:
             log.emit("credential.exposed", name=name, variable=variable)

@@ -57,8 +57,8 @@ def _event(name: str, level: str, fields: str, summary: str) -> EventType:
 # fmt: off
 EVENTS: tuple[EventType, ...] = (
     # the process
-    _event("daemon.started", "info", "version pid python state_dir",
-           "The process runs and has read its settings."),
+    _event("daemon.started", "info", "version pid python state_dir allow",
+           "The process runs and has read its settings; `allow`: private networks it may ask."),
     _event("daemon.became_ready", "info", "start_s boards domains profiles",
            "Every part has started."),
     _event("drain.started", "info", "signal",
