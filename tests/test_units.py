@@ -100,6 +100,10 @@ def test_wrong_configuration_alone_is_not_restarted() -> None:
     assert values("jobping.service", "RestartPreventExitStatus") == ["78"]
 
 
+def test_crash_leaves_no_core_file_with_secrets() -> None:
+    assert values("jobping.service", "LimitCORE") == ["0"]
+
+
 def test_credentials_are_those_that_the_settings_read() -> None:
     code = "".join(p.read_text() for p in (UNITS.parent / "jobping/settings").glob("*.py"))
     for name in values("jobping.service", "LoadCredential"):

