@@ -374,6 +374,11 @@ level = "loud"
             ' such as "ana@example.org"',
         ),
         (
+            "[[profile]]\nname = 'me'\nwords = ['wish', '']",
+            "[[profile]] 1 words = (hidden): must be a list of texts, each a text on one line,"
+            " of 1 to 500 characters",
+        ),
+        (
             "[[profile]]\nname = 'me'\npay_floor = 'lots'",
             '[[profile]] 1 pay_floor = "lots": must be '
             'an amount, a currency and a time such as "30000 EUR/year"',

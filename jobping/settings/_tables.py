@@ -15,6 +15,8 @@ T = TypeVar("T")
 DEFAULT = "default"
 _HIDDEN = frozenset({"url", "api_key", "email", "heartbeat_url"})
 """Keys whose values are never shown, not even wrong ones."""
+_PERSONAL = frozenset({"words", "not_words", "companies", "not_companies", "places"})
+"""What a person wants: those of the file are not shown, as its mistakes go into the log."""
 
 
 @attrs.define
@@ -69,8 +71,10 @@ class Table:
         try:
             value = parse(self._values[key])
         except ValueError as error:
-            written = "(hidden)" if key in _HIDDEN else shown(self._values[key])
-            self.notes.complain(f"{self.where} {key} = {written}".strip(), f"must be {error}")
+            written, allowed = shown(self._values[key]), str(error)
+            if key in _HIDDEN or (self.where and key in _PERSONAL):
+                written, allowed = "(hidden)", allowed.partition("; not ")[0]
+            self.notes.complain(f"{self.where} {key} = {written}".strip(), f"must be {allowed}")
             return default
         self.notes.record(self.prefix + key, value, self.notes.file)
         return value

@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from signal import SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
+from signal import SIGHUP, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
 
 import pytest
 import trio
@@ -198,6 +198,12 @@ async def test_no_secret_shows_where_everything_fails(
             "run", "--config", file, "--log-level", "debug", home=home, environ=surroundings
         ) as daemon:
             await provoke(daemon)
+            good = file.read_text()
+            for wrong in (PERSON.replace('"widget"', '""'), PERSON.replace("@", "@@")):
+                home.write(file.name, good.replace(PERSON, wrong))
+                daemon.send(SIGHUP)
+            await daemon.wait_for("config.rejected")
+            home.write(file.name, good)
             assert (await say("reload")).code == 0
             for domain in json.loads((await say("domains", "--json")).stdout)["domains"]:
                 await say("domain", domain["domain"], "probe")
