@@ -1,5 +1,6 @@
 """`main`: from arguments to a command, from errors to exit codes."""
 
+import argparse
 import contextlib
 import os
 import signal
@@ -35,6 +36,7 @@ from jobping.cli.parser import (
     overview,
     version,
 )
+from jobping.core.printable import printable
 from jobping.errors import ConfigError, JobPingError, StoreUnavailable
 
 _GROUPS = (
@@ -47,6 +49,10 @@ _EXAMPLES = (
     "jobping profile add me --words python,data --places Berlin,Remote --levels entry",
     "jobping matches me                              what fits so far",
 )
+
+
+_LONGEST = 4_000
+"""Most characters of a line that says what is wrong."""
 
 
 class _Overview(Parser):
@@ -84,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build().parse_args(argv)
     code: int = ExitCode.OK
     try:
+        _check_text(arguments)
         code = arguments.command(arguments)
         sys.stdout.flush()
     except* UsageError as group:
@@ -101,8 +108,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(code)
 
 
+def _check_text(arguments: argparse.Namespace) -> None:
+    """Refuse words that are no text, which no database takes.
+
+    Raises:
+        UsageError: An argument is not UTF-8.
+    """
+    for name, value in vars(arguments).items():
+        if isinstance(value, str) and value.encode("utf-8", "replace").decode() != value:
+            raise UsageError(f"{name} must be text in UTF-8")
+
+
 def _say(code: ExitCode, group: BaseExceptionGroup[BaseException], heading: str = "") -> ExitCode:
-    lines = [line for error in _leaves(group) for line in str(error).splitlines()]
+    texts = [line for error in _leaves(group) for line in str(error).splitlines()]
+    lines = [printable(text, _LONGEST) for text in texts]
     if heading:
         print(f"jobping: {heading}", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
     else:

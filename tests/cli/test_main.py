@@ -134,6 +134,11 @@ def test_wrong_usage_exits_64_and_says_what_is_wrong(
         (["profile", "add", "Me"], 'name = "Me": must be lower-case letters'),
         (["profile", "add", "me", "--levels", "junior"], 'levels = ["junior"]: must be'),
         (["profile", "add", "me", "--pay-floor", "much"], 'pay_floor = "much": must be an amount'),
+        (
+            ["profile", "add", "me", "--words", "wid\u202eget\x00"],
+            'words = ["widget\\u0000"]: must',
+        ),
+        (["profile", "erase", "a\udcff@reader.example"], "who must be text in UTF-8"),
     ],
 )
 def test_impossible_wish_exits_64_without_touching_a_database(
