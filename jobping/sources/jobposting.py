@@ -1,8 +1,9 @@
 """Postings in the pages of careers sites: schema.org JobPosting as JSON-LD, however broken.
 
+Microdata is read where a page has no JSON-LD of a posting.
+
 `read_ads` gives every posting of a page in one plain form, `ad_of` one that stands elsewhere, and
 `own_page` the one that was asked for. Feeds are read into the same form.
-Microdata is not read.
 
 Source:
     schema.org/JobPosting; Google, "Job posting (JobPosting) structured data".
@@ -29,6 +30,7 @@ from jobping.core.text import MAX_MARKUP, drop_controls, unescape
 from jobping.sources import dates
 from jobping.sources.decode import check_media
 from jobping.sources.fields import language_of, line, lines, web_url
+from jobping.sources.microdata import read_microdata
 from jobping.sources.reader import Head, Reader, Single, Wanted
 from jobping.sources.text import html_to_text, script_texts
 
@@ -97,10 +99,13 @@ _Object = dict[str, object]
 
 def read_ads(markup: str) -> Iterator[Ad]:
     """Yield the postings of a page in their order; what cannot be read is passed over."""
+    is_found = False
     for text in script_texts(markup, "application/ld+json"):
         for value in _objects(_loads(text[:MAX_SCRIPT])):
             if _is_posting(value):
+                is_found = True
                 yield ad_of(value)
+    yield from () if is_found else map(ad_of, read_microdata(markup))
 
 
 def own_page(source: str, *, pages: str, path: Callable[[Wanted], str | None]) -> Single:

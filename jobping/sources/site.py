@@ -48,9 +48,9 @@ _POSTING = re.compile(
 
 
 _FILE = re.compile(r"\.(?:pdf|docx?|jpe?g|png|gif|webp|svg|mp4|zip|xml|json|rss)\Z", re.I)
-_NOINDEX = re.compile(
-    r"<meta\s(?=[^>]{0,500}\bname\s*=\s*[\"']?robots\b)[^>]{0,500}\b(?:noindex|none)\b", re.I
-)
+_META = re.compile(r"<meta\s[^>]{0,500}", re.I)
+_ROBOTS = re.compile(r"\bname\s*=\s*[\"']?robots\b", re.I)
+_NOINDEX = re.compile(r"\b(?:noindex|none)\b", re.I)
 
 
 @attrs.frozen(kw_only=True)
@@ -157,7 +157,7 @@ def _item(page: Page, _request: PageRequest, id: str) -> bytes | str | None:
     """Return the one posting of a page by the id of its address; None: it is one no longer."""
     check_media(page, ("html",), source="site")
     markup = page.body.decode("utf-8", "replace")
-    if "noindex" in (page.header("x-robots-tag") or "").lower() or _NOINDEX.search(markup):
+    if _is_hidden(page, markup):
         return None
     found = list(read_ads(markup))
     here = urlsplit(page.url).path.rstrip("/")
@@ -171,6 +171,13 @@ def _item(page: Page, _request: PageRequest, id: str) -> bytes | str | None:
             return "a JobPosting that cannot be read" if "JobPosting" in markup else None
         case _:
             return "several postings in the page, of which none or more than one is its own"
+
+
+def _is_hidden(page: Page, markup: str) -> bool:
+    """Whether the page tells search engines to forget it."""
+    metas = (meta.group() for meta in _META.finditer(markup))
+    said = " ".join(meta for meta in metas if _ROBOTS.search(meta))
+    return _NOINDEX.search(f"{page.header('x-robots-tag') or ''} {said}") is not None
 
 
 SITE = ItemSource(

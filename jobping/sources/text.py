@@ -15,8 +15,8 @@ _RAW = frozenset(["script", "style", "iframe", "noscript", "title"])
 _UNREAD = _RAW | frozenset(["svg", "template", "head", "object", "canvas", "math", "select"])
 _HIDING = ("none", "hidden")
 _VOID_TAGS = "br hr img input meta link wbr col area base embed source"
-_VOID = frozenset(_VOID_TAGS.split())
-_TAG = re.compile(
+VOID = frozenset(_VOID_TAGS.split())
+TAG = re.compile(
     r"<(?:(/?[a-zA-Z][^\s/>]*+)(?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+>?"
     r"|!--.*?(?:-->|\Z)|[!?/][^>]*+>?)",
     re.S,
@@ -89,13 +89,13 @@ def _without_unread(markup: str) -> str:
     """Return the markup without comments and elements that are hidden or not read."""
     kept: list[str] = []
     at = kept_to = 0
-    while tag := _TAG.search(markup, at):
+    while tag := TAG.search(markup, at):
         at = tag.end()
         name = (tag[1] or "").lower()
         if name and name not in _UNREAD and (name[0] == "/" or not _HIDDEN.search(tag[0])):
             continue
         kept.append(markup[kept_to : tag.start()])
-        at = kept_to = _end_of(markup, at, name) if name and name not in _VOID else at
+        at = kept_to = _end_of(markup, at, name) if name and name not in VOID else at
     return "".join((*kept, markup[kept_to:]))
 
 
@@ -118,7 +118,7 @@ def _render(markup: str) -> str | None:
     pieces: list[str] = []
     line = bullet = ""
     breaks = lists = 0
-    parts = _TAG.split(f"{markup}<br>")
+    parts = TAG.split(f"{markup}<br>")
     for text, name in zip(parts[::2], parts[1::2], strict=False):
         if text:
             line += text

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobping.core.posting import Interval, Location, PostingDraft, Precision, Remote, Salary
-from jobping.sources.jobposting import AD_READER, Ad, read_ads
+from jobping.sources.jobposting import AD_READER, Ad, Pay, Where, read_ads
 from jobping.sources.text import script_texts
+from tests.sources.conftest import PAGES
 
 POSTING = {"@context": "https://schema.org", "@type": "JobPosting", "title": "Cook"}
+MICRODATA = '<div itemscope itemtype="http://schema.org/JobPosting"><b itemprop="title">Cook</b>'
 
 
 def page_with(text: str, kind: str = "application/ld+json") -> str:
@@ -231,12 +233,48 @@ def test_any_values_of_a_posting_are_read_or_passed_over(page_at, value):
         page_with(";" * 1_000_000),
         page_with('{"a":"' + "&quot;" * 150_000),
         "<div>" * 500_000 + page_with(json.dumps(POSTING)),
+        "<b itemprop='x'>" * 150 + "<i itemprop=a>y</i>" * 90_000 + MICRODATA,
+        MICRODATA + "<b itemprop='x'>" * 199 + "<i itemprop=a itemscope>y</i>" * 90_000,
+        MICRODATA + "<b itemprop" * 200_000,
+        MICRODATA + "</div>" * 200_000,
     ],
 )  # fmt: skip
 def test_hostile_pages_take_linear_time(markup):
     started = time.perf_counter()
     assert titles(markup) in ([], ["Cook"])
     assert time.perf_counter() - started < 5
+
+
+def test_microdata_is_read_like_json_ld_and_only_where_there_is_none(page_at):
+    body = (PAGES / "microdata_synthetic.html").read_text()
+    assert list(read_ads(body)) == [
+        Ad(
+            identifiers=("P-7", "https:", "", "careers.example.com", "jobs", "planner"),
+            title="Junior Planner & Friend",
+            url="https://careers.example.com/jobs/planner",
+            company="Example Logistics",
+            places=(
+                Where(city="Utrecht", country="NL"),
+                Where(city="Ghent", country="BE"),
+            ),
+            description="<p>Plan routes.<ul><li>Dutch</ul>",
+            posted="2026-09-15",
+            closes="2026-12-31",
+            pay=Pay(minimum="30000", maximum="36000", currency="EUR", unit="YEAR"),
+            employment=("FULL_TIME", "INTERN"),
+            skills=("Dutch",),
+        )
+    ]
+    assert titles(page_with(json.dumps(POSTING)) + body) == ["Cook"]
+
+
+def test_broken_microdata_gives_what_can_be_read():
+    assert titles(MICRODATA) == ["Cook"]
+    assert titles(MICRODATA.replace("</b>", "")) == [None]
+    assert titles(f"{MICRODATA}<div itemscope itemtype='http://schema.org/JobPosting'>") == [
+        "Cook",
+        None,
+    ]
 
 
 def test_script_is_found_behind_letters_that_grow_in_lower_case():
