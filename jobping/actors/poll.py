@@ -207,6 +207,7 @@ class Poll:
         passed: Where lists name pages alone: those of them, by the digest of their item, that held
             no posting when they were asked for; kept from poll to poll by the caller.
         gone: The postings of `tally.gone`.
+        ttl_s: So long the board says that it need not be polled again; None: it was not asked.
     """
 
     row: StoredBoard
@@ -229,6 +230,7 @@ class Poll:
     answer: LastAnswer | None = attrs.field(default=None, init=False)
     listed: frozenset[ExternalId] | None = attrs.field(default=None, init=False)
     gone: set[ExternalId] = attrs.field(factory=set, init=False)
+    ttl_s: float | None = attrs.field(default=None, init=False)
     _state: Walk = attrs.field(init=False)
     _key: bytes = attrs.field(default=b"", init=False)
     _wish: Wish | None = attrs.field(default=None, init=False)
@@ -285,6 +287,7 @@ class Poll:
                     return True
                 case _Read():
                     self.last = None
+                    self.ttl_s = max(self.ttl_s or 0.0, answer.parsed.ttl_s)
                     listed: list[_Listed] = []
                     lacking = await self._store(answer, listed)
                     self._state = walk.on_page(self._state, _with(answer.parsed, lacking))

@@ -101,6 +101,7 @@ class Scraper:
     _succeeded_at: dt.datetime | None = attrs.field(default=None, init=False)
     _must_probe: bool = attrs.field(default=False, init=False)
     _passed: dict[BoardId, dict[ExternalId, bytes]] = attrs.field(factory=dict, init=False)
+    _ttls: dict[BoardId, float] = attrs.field(factory=dict, init=False)
     _rules: SiteRules = attrs.field(init=False)
     _rounds: Rounds = attrs.field(init=False)
     _turns: Iterator[int] = attrs.field(factory=itertools.count, init=False)
@@ -384,7 +385,8 @@ class Scraper:
         return None, now + min([LOOK_EVERY_S, *waits])
 
     def _rules_of(self, row: StoredBoard) -> PollRules:
-        return self.parts.polls[row.board.source].stretched(self._rules.stretch)
+        rules = self.parts.polls[row.board.source].kept_from(self._ttls.get(row.id, 0.0))
+        return rules.stretched(self._rules.stretch)
 
     async def _poll(self, row: StoredBoard, page_cap: int | None = None) -> Health:
         """Poll one board by its reliable route."""
@@ -410,6 +412,8 @@ class Scraper:
             if is_reliable:
                 poll.last = await self.parts.boards.last_answer(row.id)
             end = await poll.run()
+            if poll.ttl_s is not None:
+                self._ttls[row.id] = poll.ttl_s
             judged = blaming_key(judge(end, poll.failure), poll.failure, poll.source)
             judgement = await self._weighed(poll, judged)
             if is_ours := self._is_ours(poll):
@@ -538,7 +542,7 @@ class Scraper:
             wait_s=waits,
             http=answers,
             http_s=answers_s,
-            poll_every_s=self.parts.polls[board.source].stretched(self._rules.stretch).poll_every_s,
+            poll_every_s=self._rules_of(poll.row).poll_every_s,
             pages=tally.pages,
             unchanged_pages=tally.unchanged_pages,
             bytes=tally.bytes,

@@ -15,6 +15,7 @@ FIRST: Final = "first"
 """The period of a profile's very first digest, due whenever it is asked for."""
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MAX_DOUBLINGS: Final = 30
+DAY_S: Final = 86_400.0
 LONGEST_REST_S: Final = 604_800.0
 MOST_DETAILS: Final = 100
 """Postings that one poll asks for one by one, so that other boards of the site get their turn."""
@@ -64,6 +65,11 @@ class PollRules:
             FIRST_DETAILS_S / 3600.0 if is_first else self.poll_every_s / 3600.0 / max(1, boards)
         )
         return max(1, min(MOST_DETAILS, int(self.details_per_hour * hours)))
+
+    def kept_from(self, ttl_s: float) -> "PollRules":
+        """Return the rules by which no poll comes sooner than that, for a day at most."""
+        least_s = min(ttl_s / (1.0 - self.jitter), DAY_S)
+        return attrs.evolve(self, poll_every_s=max(self.poll_every_s, least_s))
 
     def stretched(self, times: float) -> "PollRules":
         """Return the rules with so many times longer rests between good polls, a week at most."""

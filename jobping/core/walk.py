@@ -47,6 +47,7 @@ class Parsed:
         more: Requests for other parts of the board, asked after all that is pending.
         replaced: Characters that the declared encoding could not read.
         gone: Postings of which the source says in its own words that it has them no longer.
+        ttl_s: So long the page says that it need not be asked for again; 0: it says nothing.
     """
 
     items: int
@@ -58,6 +59,7 @@ class Parsed:
     more: tuple[PageRequest, ...] = ()
     replaced: int = 0
     gone: tuple[ExternalId, ...] = ()
+    ttl_s: float = 0.0
 
     @property
     def has_more(self) -> bool:

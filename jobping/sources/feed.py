@@ -27,6 +27,7 @@ ACCEPT = (
     "application/rss+xml", "application/atom+xml", "application/feed+json", "application/xml",
     "text/xml", "application/json",
 )  # fmt: skip
+_MINUTES = re.compile(r"[0-9]{1,6}")
 HOST = r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}"
 """A host's name that has a dot."""
 
@@ -64,17 +65,20 @@ class Feed:
     Attributes:
         ads: Its items; what is no item is None.
         following: The request for its next page, at the same place.
+        ttl_s: So long, it says, it need not be asked for again; 0 where it says nothing.
     """
 
     ads: Sequence[Ad | None]
     title: str | None = None
     following: PageRequest | None = None
+    ttl_s: float = 0.0
 
     def listing(self) -> Listing:
         """Return the items in JSON; one that is none is left to be rejected."""
         return Listing(
             items=[b"null" if ad is None else msgspec.json.encode(ad) for ad in self.ads],
             following=self.following,
+            ttl_s=self.ttl_s,
         )
 
 
@@ -92,7 +96,13 @@ def read_feed(page: Page, *, source: str) -> Feed:
         raise MalformedPage(f"{source}: expected a feed, found <{kind[:40]}>")
     title = next((one.text for one in root.iter() if _name(one) == "title"), None)
     items = [one for one in root.iter() if _name(one) in ("item", "entry")]
-    return Feed(ads=[_from_xml(item, page.url) for item in items], title=title)
+    ads = [_from_xml(item, page.url) for item in items]
+    return Feed(ads=ads, title=title, ttl_s=_ttl_s(root.findtext("channel/ttl", "")))
+
+
+def _ttl_s(minutes: str) -> float:
+    """Return the `ttl` of RSS 2.0 in seconds; 0 for what is none."""
+    return 60.0 * int(found.group()) if (found := _MINUTES.fullmatch(minutes.strip())) else 0.0
 
 
 def _json_feed(page: Page, source: str) -> Feed:

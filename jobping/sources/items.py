@@ -216,6 +216,7 @@ class ItemSource(Generic[Item]):
             following=listing.following and self.dress(listing.following, self.keys),
             more=tuple(self.dress(request, self.keys) for request in listing.more),
             replaced=replaced,
+            ttl_s=listing.ttl_s,
         )
 
     def _parse_single(

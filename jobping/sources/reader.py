@@ -36,6 +36,7 @@ class Listing:
         total: How many items the board says it has, or None.
         following: The request for the next page, or None.
         more: Requests for other parts of the board, asked after all that is pending.
+        ttl_s: So long the answer says that it need not be asked for again; 0: it says nothing.
     """
 
     items: Sequence[msgspec.Raw | bytes]
@@ -43,6 +44,7 @@ class Listing:
     total: int | None = None
     following: PageRequest | None = None
     more: tuple[PageRequest, ...] = ()
+    ttl_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)

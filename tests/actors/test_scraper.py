@@ -18,6 +18,7 @@ from jobping.core.limiter import LimiterRules
 from jobping.core.page import Page, PageRequest
 from jobping.core.robots import Use
 from jobping.errors import DomainUnavailable, StoreUnavailable, Unavailable
+from jobping.sources.feed import FEED
 from jobping.sources.greenhouse import GREENHOUSE
 from jobping.sources.lever import LEVER
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
@@ -318,6 +319,24 @@ async def test_long_crawl_delay_makes_polls_that_much_rarer(rig: Rig, clock: Moc
             await actor.wait_polled(1)
             row = await rig.board_row()
     assert due_in_s(rig, row) == pytest.approx(2 * 3600.0, rel=0.12)
+
+
+async def test_feed_is_not_polled_before_its_ttl_is_over_also_when_it_is_unchanged(
+    rig: Rig, clock: MockClock
+) -> None:
+    body = b"<rss><channel><ttl>300</ttl></channel></rss>"
+    feed = respond(body, headers=(("Content-Type", "text/xml"), ("ETag", '"1"')))
+    unchanged = respond(b"", status=304)
+    async with open_fault_server({"/jobs.xml": in_turn(feed, unchanged)}) as server:
+        source = attrs.evolve(FEED, base_url=server.url("").rstrip("/"))
+        await rig.add_board(source, "example.com/jobs.xml")
+        async with scraping(rig, server.domain, source) as actor:
+            for polls in (1, 2):
+                await actor.wait_polled(polls)
+                row = await rig.board_row("example.com/jobs.xml")
+                assert 5 * 3600 - 60 < due_in_s(rig, row) < 6.3 * 3600
+                clock.jump(6.3 * 3600)
+        assert [request.header("if-none-match") for request in server.requests[:2]] == [None, '"1"']
 
 
 # --- answers that came before

@@ -45,6 +45,14 @@ def test_a_good_poll_waits_the_period_within_its_jitter() -> None:
     assert 3900 < max(waits) <= 3960
 
 
+def test_no_poll_comes_before_what_the_board_asks_for_and_a_day_is_enough() -> None:
+    rules = PollRules(poll_every_s=3600, jitter=0.1)
+    for seed in range(50):
+        assert wait_s(rules.kept_from(7200.0), PollEnd.STORED, 0, seed) >= 7200
+    assert rules.kept_from(60.0) == rules
+    assert rules.kept_from(9e9).poll_every_s == 86_400
+
+
 def test_failures_wait_five_minutes_doubling_up_to_the_period() -> None:
     waits = [wait_s(HOURLY, PollEnd.FAILED, failures) for failures in (1, 2, 3, 4, 5, 10**6)]
     assert waits == [300, 600, 1200, 2400, 3600, 3600]

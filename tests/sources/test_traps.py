@@ -287,6 +287,12 @@ def test_rss_item_goes_by_guid_then_link_then_a_hash_and_needs_title_and_link(sy
     ]  # fmt: skip
 
 
+@MAY(("said", "ttl_s"), [("60", 3600), (" 5 ", 300), ("", 0), ("-5", 0), ("x", 0), ("9" * 9, 0)])
+def test_ttl_of_a_feed_is_minutes_and_anything_else_is_none(synthetic, read, said, ttl_s):
+    body = f"<rss><channel><ttl>{said}</ttl></channel></rss>".encode()
+    assert read(synthetic("feed", body)).parsed.ttl_s == ttl_s
+
+
 @MAY(
     ("link", "is_followed"),
     [("https://example.com/2.json", True), ("/2.json", True), ("https://b.example/2", False)],
