@@ -14,6 +14,7 @@ from jobping.core.ids import ProfileId, SubscriberId
 from jobping.errors import StoreConflict
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
+from jobping.store.digests import TAKEN_S
 from jobping.store.profiles import lock_profiles, place_example
 
 Row = dict[str, object]
@@ -51,12 +52,12 @@ SELECT jsonb_build_object('id', id, 'title', title, 'company', company, 'url', u
 FROM posting WHERE id = ANY($1::bigint[]) ORDER BY id
 """
 
-# One that was claimed a minute ago has arrived or failed; who sends it later asks for it again.
-_IS_SENDING = """
-SELECT EXISTS (
-    SELECT FROM digest WHERE profile_id = ANY($1::bigint[]) AND state = 'claimed'
-    AND claimed_at > now() - interval '1 minute'
-)
+# Nobody takes them now. One that was taken a minute ago has arrived or failed.
+_LOCK_DIGESTS = """
+SELECT w.state = 'sending' AND w.next_attempt_at > now() + make_interval(secs => $2) AS is_sending
+FROM digest d JOIN digest_way w ON w.digest_id = d.id
+WHERE d.profile_id = ANY($1::bigint[]) AND w.state IN ('waiting', 'sending')
+FOR UPDATE OF d, w
 """
 
 _ERASE_SUBSCRIBER = "DELETE FROM subscriber WHERE id = $1"
@@ -157,7 +158,8 @@ async def _erase(connection: Connection, person: Person) -> Stored:
     """Delete all about a person; asyncio side."""
     async with connection.transaction():
         await lock_profiles(connection)
-        if await connection.fetchval(_IS_SENDING, person.ids):
+        owed = await connection.fetch(_LOCK_DIGESTS, person.ids, TAKEN_S - 60)
+        if any(row["is_sending"] for row in owed):
             raise StoreConflict("a digest is on its way to this person; try again in a minute")
         tables = await _collect(connection, person)
         await connection.execute(_ERASE_SUBSCRIBER, person.subscriber)
@@ -193,7 +195,7 @@ class People:
             What was deleted.
 
         Raises:
-            StoreConflict: A digest was claimed less than a minute ago; nothing was deleted.
+            StoreConflict: A digest is being sent since less than a minute; nothing was deleted.
         """
         return await self.database.run(_erase, person)
 
