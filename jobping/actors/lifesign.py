@@ -60,8 +60,7 @@ class Lifesign:
         request = PageRequest(url=url, accept=("*/*",), byte_ceiling=_ANSWER_BYTES)
         try:
             with trio.fail_after(TELL_WITHIN_S):
-                async with self.fetcher.exchange(request, hosts=hosts) as exchange:
-                    answer = await exchange.run()
+                answer = await self.fetcher.call(request, hosts)
         except (FetchError, MalformedPage) as error:
             return error.why
         except trio.TooSlowError:

@@ -75,6 +75,7 @@ class Fetcher:
     _wire_bytes: int = attrs.field(default=0, init=False)
     _refusals: Counter[str] = attrs.field(factory=Counter, init=False)
     _big: "set[Exchange]" = attrs.field(factory=set, init=False)
+    _calls: dict[frozenset[Domain], trio.Lock] = attrs.field(factory=dict, init=False)
 
     @asynccontextmanager
     async def exchange(
@@ -94,13 +95,17 @@ class Fetcher:
             self._leave(exchange)
 
     async def call(self, request: PageRequest, hosts: frozenset[Domain]) -> Page | Redirected:
-        """Make one exchange over a connection of its own; arguments and errors as theirs."""
-        try:
-            async with self.exchange(request, hosts=hosts) as exchange:
-                return await exchange.run()
-        finally:
-            for domain in hosts:
-                self._transport.rest(domain)
+        """Make one exchange over a connection of its own; arguments and errors as theirs.
+
+        Calls of the same hosts wait for each other. They must be few and the same for ever.
+        """
+        async with self._calls.setdefault(hosts, trio.Lock()):
+            try:
+                async with self.exchange(request, hosts=hosts) as exchange:
+                    return await exchange.run()
+            finally:
+                for domain in hosts:
+                    self._transport.rest(domain)
 
     async def rest(self, domain: Domain) -> None:
         """Close the idle connections of a network location, at the end of a walk."""

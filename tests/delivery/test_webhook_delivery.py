@@ -304,3 +304,18 @@ async def test_check_in_the_readme_accepts_our_signature_and_no_other() -> None:
     assert not check(SECRET.replace("whsec_M", "whsec_N"), headers, received.body)
     assert not check(SECRET, {**headers, "webhook-id": "other"}, received.body)
     assert not check(SECRET, late, received.body)
+
+
+async def test_two_ways_to_one_place_wait_for_each_other() -> None:
+    inner = respond(b"OK")
+
+    async def slowly(stream: trio.abc.Stream, received: object) -> object:
+        await trio.sleep(0.1)
+        return await inner(stream, received)
+
+    async with posting_to(slowly) as (way, server):
+        other = WebhookDelivery(hook=way.hook, post=way.post)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(way.send, outgoing())
+            nursery.start_soon(other.send, outgoing())
+    assert len(server.requests) == 2
