@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -32,6 +33,10 @@ _OTHERWISE: Final = 0.01
 _ARTICLES: Final = frozenset({"the", "die", "der", "das"})
 _FIGURE: Final = re.compile(r"\d")
 _GROUPS: Final = dict(GROUPS)
+_KEPT: Final = 40
+"""Texts that are taken apart once, as a new posting meets the same few others again and again."""
+
+_Text = tuple[str, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -75,19 +80,21 @@ def same_job(one: PostingDraft, other: PostingDraft) -> bool:
         and not _pays_otherwise(one.salary, other.salary)
     ):
         return False
-    words, others = _words(one), _words(other)
+    words, others = _words(one.description), _words(other.description)
     if min(len(words), len(others)) < _LEAST:
         is_elsewhere = one.source != other.source
         return is_elsewhere and _names(one) == _names(other) and bool(one.locations)
     return is_one_text(words, others)
 
 
-def is_one_text(one: Sequence[str], other: Sequence[str]) -> bool:
+def is_one_text(one: _Text, other: _Text) -> bool:
     """Say whether two texts are one text, cut somewhere or with words put in.
 
     What both say otherwise between common words, such as the street of a shop or any number, makes
     them two.
     """
+    if _rows(one).isdisjoint(_rows(other)):
+        return False
     mine, extra = _overlap(one, other)
     others, missing = _overlap(other, one)
     shared = min(mine, others)
@@ -99,15 +106,20 @@ def is_one_text(one: Sequence[str], other: Sequence[str]) -> bool:
     return not has_figures and min(len(extra), len(missing)) <= _OTHERWISE * shared
 
 
-def _overlap(text: Sequence[str], other: Sequence[str]) -> tuple[int, list[str]]:
+@lru_cache(_KEPT)
+def _rows(text: _Text) -> frozenset[_Text]:
+    return frozenset(text[at : at + _SHINGLE] for at in range(len(text) - _SHINGLE + 1))
+
+
+def _overlap(text: _Text, other: _Text) -> tuple[int, list[str]]:
     """Return how many words of the text stand in rows that the other has too, and which do not.
 
     What comes before the first and after the last common row is in neither.
     """
-    rows = {tuple(other[at : at + _SHINGLE]) for at in range(len(other) - _SHINGLE + 1)}
+    rows = _rows(other)
     common = [False] * len(text)
     for at in range(len(text) - _SHINGLE + 1):
-        if tuple(text[at : at + _SHINGLE]) in rows:
+        if text[at : at + _SHINGLE] in rows:
             common[at : at + _SHINGLE] = [True] * _SHINGLE
     if True not in common:
         return 0, []
@@ -120,8 +132,9 @@ def _names(draft: PostingDraft) -> tuple[str, list[str], frozenset[_Place]]:
     return fold_title(draft.title), _company(draft), _places(draft)
 
 
-def _words(draft: PostingDraft) -> list[str]:
-    return tokens(draft.description[:_READ])
+@lru_cache(_KEPT)
+def _words(text: str) -> _Text:
+    return tuple(tokens(text[:_READ]))
 
 
 def _company(draft: PostingDraft) -> list[str]:

@@ -4,6 +4,7 @@ They carry one fingerprint, that of the first of them. Two daemons that store co
 the same moment may both call it new.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence, Set
 from typing import Final
@@ -88,10 +89,12 @@ async def join_jobs(
     jobs: dict[bytes, list[_Job]] = {kin: [] for kin in kins}
     for row in rows:
         jobs[row["kin"]].append((row["fingerprint"], posting_of(row).draft, not row["closed_at"]))
-    return tuple(
-        _joined(entry, jobs[entry.kin]) if entry.kin and entry.key in new else entry
-        for entry in entries
-    )
+    joined: list[Entry] = []
+    for entry in entries:
+        others = jobs.get(entry.kin) if entry.kin and entry.key in new else None
+        joined.append(entry if others is None else _joined(entry, others))
+        await asyncio.sleep(0)  # texts were compared: some milliseconds
+    return tuple(joined)
 
 
 def _joined(entry: Entry, jobs: list[_Job]) -> Entry:

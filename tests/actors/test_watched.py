@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from jobping.actors.degradation import Place
 from jobping.actors.messages import DegradationMessage, ScraperMessage
 from jobping.actors.operator import Generation, Operator
+from jobping.actors.statistics import Sample
 from jobping.actors.work import STEP_S, Work
 from jobping.control import NAME, ask_daemon
 from jobping.errors import DaemonAway
@@ -109,9 +110,14 @@ async def test_domain_that_cannot_be_ended_makes_the_whole_hang_and_is_named(
 
 
 async def test_control_socket_that_somebody_removes_is_made_anew(home: Path) -> None:
+    async def look() -> Sample:
+        raise AssertionError("nobody asks for the figures")
+
     box: Mailbox[DegradationMessage] = Mailbox()
     operator = Operator(
         directory=home,
+        run_id="run-1",
+        look=look,
         degradation=box.ref,
         generation=Generation,
         reload=lambda: None,

@@ -135,10 +135,10 @@ def test_without_a_text_only_another_source_can_have_the_same_job():
 
 
 def test_texts_in_which_both_say_otherwise_are_two():
-    words = TEXT.split()
+    words = tuple(TEXT.split())
     assert is_one_text(words, words[:40])
-    assert is_one_text([*words[:9], "really", *words[9:]], words)
-    assert not is_one_text([*words[:9], "10", *words[10:]], [*words[:9], "20", *words[10:]])
+    assert is_one_text((*words[:9], "really", *words[9:]), words)
+    assert not is_one_text((*words[:9], "10", *words[10:]), (*words[:9], "20", *words[10:]))
     assert not is_one_text(words[:20], words[:20])
 
 

@@ -1,7 +1,11 @@
 """Postings of one job, found as they are stored."""
 
+import datetime as dt
+
 import attrs
 import pytest
+import trio
+import trio.lowlevel
 from store_samples import DAY_S, SOURCE, add_board, add_profile, draft, match_of, put, record, sql
 
 from jobping.core import fingerprint as core_fingerprint
@@ -12,13 +16,14 @@ from jobping.core.places import places
 from jobping.core.posting import PostingDraft, StoredPosting
 from jobping.store import kin
 from jobping.store.bridge import Database
-from jobping.store.digests import Digests
+from jobping.store.digests import Claim, Digests
 from jobping.store.matches import Matches
 from jobping.store.postings import BatchStored, Postings
 from tests.core.test_same_job import group, recorded
 from tests.doubles.leases import fence_of
 from tests.sources.conftest import RECORDINGS
 
+LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 TEXT = (
     "We look for a nurse who keeps our ward running, day and night. You like people, you write "
     "clearly, and you speak up when a figure looks wrong. We offer thirty days of leave."
@@ -182,12 +187,40 @@ async def test_digest_and_pending_carry_the_links_of_a_job_that_are_open(
     )
     [pending] = await matches.pending(ana.id, within_s=DAY_S, limit=9)
     assert (pending.posting, pending.also) == (one, also)
-    claimed = await Digests(database=database).claim(ana.id, "monday", [(one.id, dedup_key(one))])
-    assert claimed is not None
-    assert [item.also for item in claimed.items] == [also]
+    digests, now = Digests(database=database), dt.datetime.now(dt.UTC)
+    items = [(one.id, dedup_key(one))]
+    claim = Claim(
+        profile=ana.id, period="monday", items=items, ways=["files"], made_at=now, give_up_at=LATER
+    )
+    assert await digests.claim(claim)
+    taken = await digests.take("files", by="here", utcnow=now)
+    assert taken is not None
+    assert [item.also for item in taken.items] == [also]
     for copy in (await stored(database))[1:]:
         await record(database, match_of(ana, copy))
     assert await matches.pending(ana.id, within_s=DAY_S, limit=9) == ()
+
+
+async def test_many_of_one_kin_hold_up_nobody(database: Database) -> None:
+    texts = ["".join(f"word{n * k % 997} " for k in range(1, 900)) for n in range(1, 101)]
+    crowd = [
+        attrs.evolve(NURSE, external_id=ExternalId(str(n)), description=text)
+        for n, text in enumerate(texts)
+    ]
+    gaps, last = [0.0], trio.current_time()
+    async with trio.open_nursery() as nursery:
+
+        async def turn() -> None:
+            nonlocal last
+            while True:
+                await trio.lowlevel.checkpoint()
+                gaps.append(trio.current_time() - last)
+                last += gaps[-1]
+
+        nursery.start_soon(turn)
+        await store(database, *crowd)
+        nursery.cancel_scope.cancel()
+    assert max(gaps) < sum(gaps) / 3
 
 
 async def test_posting_of_an_unknown_company_has_no_links(database: Database) -> None:
