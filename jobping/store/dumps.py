@@ -134,6 +134,12 @@ def split_password(url: str) -> tuple[str, str | None]:
     return left, urllib.parse.unquote(given[0].removeprefix("password="))
 
 
+def _put_together(parts: urllib.parse.SplitResult) -> str:
+    """Return the URL; `geturl` drops the slashes of one without a host, as of a socket."""
+    query = parts.query and f"?{parts.query}"
+    return f"{parts.scheme}://{parts.netloc}{parts.path}{query}"
+
+
 async def ask(dsn: Dsn, unit: Callable[[Connection], Awaitable[R]]) -> R:
     """Run a unit on a connection of its own; its errors are mapped.
 
@@ -172,7 +178,7 @@ async def _size(connection: Connection) -> int:
 def _beside(dsn: Dsn, database: str) -> Dsn:
     """Return how to reach another database of the same server."""
     path = "/" + urllib.parse.quote(database, safe="")
-    return Dsn(url=urllib.parse.urlsplit(dsn.url)._replace(path=path).geturl())
+    return Dsn(url=_put_together(urllib.parse.urlsplit(dsn.url)._replace(path=path)))
 
 
 async def write_dump(dsn: Dsn, file: Path, tools: Tools) -> int:

@@ -320,6 +320,7 @@ def _waiting_bytes(descriptor: int) -> int:
         ("postgresql:///x?user=me&password=s%40c", "postgresql:///x?user=me", "s@c"),
         ("postgresql://me:one@db/x?password=two", "postgresql://me@db/x", "one"),
         ("postgresql:///x?host=/run", "postgresql:///x?host=/run", None),
+        ("postgresql:///x?password=s%26c&host=/run", "postgresql:///x?host=/run", "s&c"),
     ],
 )
 def test_password_is_taken_out_of_the_url_that_psql_gets(
