@@ -13,6 +13,7 @@ from jobping.cli.parser import Commands, ExitCode, add_json_option
 from jobping.cli.screen import breaker_text, facts, next_text
 from jobping.cli.watch import Watch, add_stream_options, now
 from jobping.core.pricing import dollars
+from jobping.core.printable import printable
 from jobping.monitor.state import DaemonState, DomainState, RunState, Verdict
 
 _EXITS: Final = {
@@ -90,7 +91,7 @@ def _pairs(state: DaemonState, run: RunState, now: float) -> Iterator[tuple[str,
     for name, part in run.parts.items():
         restarts = f", {part.restarts} restarts" if part.restarts else ""
         mailbox = f", mailbox {part.depth} of {part.capacity}" if part.capacity else ""
-        yield name, f"{part.state}{restarts}{mailbox}"
+        yield printable(name), f"{part.state}{restarts}{mailbox}"
     counts = ", ".join(f"{count} {key}" for key, count in run.summary.postings().items())
     since = dt.datetime.fromtimestamp(run.seen_at, dt.UTC)
     yield "postings", f"{counts}; since {since:%Y-%m-%d %H:%M:%S} UTC"

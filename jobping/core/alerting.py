@@ -515,7 +515,7 @@ def _number(value: object) -> float:
     match value:
         case bool():
             return 0.0
-        case int() | float() if math.isfinite(value):
+        case int() | float() if abs(value) < 1e300:  # beyond, arithmetic fails; none is ours
             return float(value)
         case _:
             return 0.0

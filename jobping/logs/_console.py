@@ -56,7 +56,7 @@ def _text(key: str, value: object) -> str:
             return f"{value:.2f}s" if value < 100 else f"{value:.0f}s"
         case float():
             return f"{value:.6g}"
-        case int() if key.endswith("bytes"):
+        case int() if key.endswith("bytes") and value < 2**64:
             return _size(value)
         case str():
             return _quoted(value)

@@ -25,6 +25,7 @@ OTHERS: Final = "(others)"
 DAY_S: Final = 86_400.0
 _OPEN_CALLS: Final = 10_000
 _EVENTS: Final = 500
+_BEYOND: Final = 2**100
 
 
 class Latencies:
@@ -572,16 +573,16 @@ def word(value: object) -> str:
 
 
 def number(value: object) -> int:
-    """Return a whole number from 0 up; 0 where it is none."""
+    """Return a whole number from 0 up; 0 where it is none, or one beyond all that we write."""
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return max(0, value) if is_whole and isinstance(value, int) else 0
+    return value if is_whole and isinstance(value, int) and 0 <= value < _BEYOND else 0
 
 
 def real(value: object) -> float:
     """Return a number from 0 up; 0 where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
-    return max(0.0, float(value))
+    return float(value) if 0 <= value < _BEYOND else 0.0
 
 
 def _is_day(text: str) -> bool:

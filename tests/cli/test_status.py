@@ -25,6 +25,7 @@ from jobping.monitor.stream import Event
 from tests.monitor.samples import Writer, polled, sampled, started, stats, text
 
 PATIENCE_S = 30.0
+EVIL = "Dev\x1b[2J\x07\r\n\u202e\u2066x\u2028\x9b31m<script>"
 RUN = (sys.executable, "-m", "jobping")
 
 
@@ -109,6 +110,30 @@ def test_status_reads_a_pipe_with_foreign_lines(write: Writer, log: Path) -> Non
     )  # fmt: skip
     assert ended.returncode == 0, ended
     assert json.loads(ended.stdout)["foreign_lines"] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["status", "top --once", "report", "report --md", "report --prom", "report --html -",
+     "alerts check", "status --json", "report --json"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "value", [EVIL, {EVIL: {"state": EVIL}}, [EVIL], 10**400, 1e308], ids=ascii
+)
+def test_no_reader_of_a_log_is_moved_by_what_strangers_wrote_in_it(
+    write: Writer, log: Path, capsys: pytest.CaptureFixture[str], words: str, value: object
+) -> None:
+    put(log, *started(write), *(
+        write(n / 10, kind.name, **dict.fromkeys(kind.fields, value))
+        for n, kind in enumerate(EVENTS) if kind.name != "daemon.stopped"
+    ))  # fmt: skip
+    with log.open("a") as file:
+        file.write(f"{EVIL}\n")
+    main([*words.split(), "--file", str(log)])
+    said = "".join(capsys.readouterr())
+    assert said
+    assert not set(said) & set("\x1b\x07\x9b\r\u202e\u2066\u2028")
+    assert "<script" not in said or "--json" in words or not words.startswith("report --h")
 
 
 def test_only_the_end_of_a_long_log_is_read(
