@@ -1,4 +1,8 @@
-"""Workable: the widget's list, in which a posting stands once for each of its places."""
+"""Workable: the widget's list, in which a posting stands once for each of its places.
+
+Else the first page of the list by POST, whose further ones are not asked for because how they are
+named is not known, and the postings one by one.
+"""
 
 import re
 from collections.abc import Iterable
@@ -9,14 +13,14 @@ import msgspec
 
 from jobping.core.board import Board, Coverage
 from jobping.core.ids import SourceName
-from jobping.core.page import Page
+from jobping.core.page import Page, PageRequest
 from jobping.core.places import distinct, place
-from jobping.core.posting import Location, PostingDraft, Precision, Remote
+from jobping.core.posting import CONTENT, Location, PostingDraft, Precision, Remote
 from jobping.sources import dates
 from jobping.sources.decode import is_plain_not_found, read_json
 from jobping.sources.fields import lines
 from jobping.sources.items import Head, ItemSource, Listing
-from jobping.sources.reader import Single, json_item
+from jobping.sources.reader import Light, Single, json_item
 from jobping.sources.source import Pace, Terms
 from jobping.sources.text import html_to_text
 
@@ -74,6 +78,26 @@ def _listing(page: Page) -> Listing:
     answer = read_json(page, Answer, source="workable", expected="an object with `jobs`")
     jobs = _merged(answer.jobs, answer.name)
     return Listing(items=jobs, merged=len(answer.jobs) - len(jobs))
+
+
+@attrs.frozen(kw_only=True)
+class Results:
+    """The answer of the list by POST."""
+
+    results: list[msgspec.Raw]
+
+
+def _results(page: Page) -> Listing:
+    answer = read_json(page, Results, source="workable", expected="an object with `results`")
+    return Listing(items=answer.results)
+
+
+def _dress(request: PageRequest, _keys: tuple[str, ...]) -> PageRequest:
+    """Ask for the list of the individual route by POST, for everything it has."""
+    if request.posting is not None or "/api/v3/" not in request.url:
+        return request
+    headers = (("Content-Type", "application/json"),)
+    return attrs.evolve(request, method="POST", headers=headers, body=b"{}")
 
 
 def _merged(raws: Iterable[msgspec.Raw], company: str | None) -> list[bytes]:
@@ -164,10 +188,11 @@ WORKABLE = ItemSource(
     slug_help="the account as in apply.workable.com/NAME: letters, digits and -",
     id_key="shortcode",
     gone=is_plain_not_found,
+    dress=_dress,
+    light=Light(path=lambda slug: f"/api/v3/accounts/{slug}/jobs", listing=_results, weak=CONTENT),
     single=Single(
         path=lambda job: f"/api/v1/accounts/{job.slug}/jobs/{job.id}",
         item=json_item("workable"),
         gone=is_plain_not_found,
     ),
 )
-"""Its lists by POST are not read: how they are paged is not known."""

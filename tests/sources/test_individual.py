@@ -73,7 +73,7 @@ LISTS = {
     "recruitee": [],
     "smartrecruiters": ["/v1/companies/example/postings?limit=10&offset=0"],
     "personio": ["/search.json"],
-    "workable": [],
+    "workable": ["/api/v3/accounts/example/jobs"],
     "bamboohr": [],
     "breezy": [],
     "workday": [],
@@ -338,6 +338,24 @@ def test_smartrecruiters_list_keeps_the_text_and_link_of_the_detail_synthetic(pa
     assert first.detail.url == (
         "https://api.smartrecruiters.com/v1/companies/example/postings/7439990001"
     )
+
+
+def test_workable_list_by_post_brings_new_ones_and_keeps_what_is_stored_synthetic(
+    page_at, synthetic
+):
+    (request,) = named("workable").requests(board("workable"), Route.INDIVIDUAL)
+    assert (request.method, request.body) == ("POST", b"{}")
+    drafts, _, parsed = read("workable", page_at(request.url, "workable_list_synthetic.json"))
+    assert (parsed.items, parsed.following) == (2, None)
+    assert [(draft.external_id, draft.title, draft.remote) for draft in drafts] == [
+        ("A1B2C3D4E5", "Junior Analyst", Remote.NO),
+        ("F6A7B8C9D0", "Working Student", Remote.YES),
+    ]
+    assert drafts[1].locations[0].country == "GR"
+    stored = bulk(synthetic, "workable")["A1B2C3D4E5"]
+    assert same(over_stored(drafts[0], stored), stored)
+    with pytest.raises(MalformedPage, match=r"^workable: expected an object with `results`"):
+        read("workable", page_at(request.url, b'{"jobs":[]}', media="application/json"))
 
 
 def test_personio_search_confirms_what_is_stored_and_gives_new_ones_synthetic(page_at, synthetic):

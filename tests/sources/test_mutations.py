@@ -61,6 +61,7 @@ ROUTES = {
     "personio single": ("personio", "jobposting_synthetic.html", "example/500001"),
     "recruitee single": ("recruitee", "jobposting_synthetic.html", "example/900001"),
     "ashby single": ("ashby", "jobposting_synthetic.html", "a1"),
+    "workable list": ("workable", "workable_list_synthetic.json", None),
     "workable single": ("workable", "workable_job_synthetic.json", "A1B2C3D4E5"),
     "workday single": (
         "workday", "workday_job_synthetic.json", "example:wd1:Careers/JR100001",
