@@ -60,7 +60,7 @@ def _source(name: str) -> Source:
 def _board(source: Source, slug: str | None) -> Board:
     """Return the board of that slug, else one that the source can have."""
     known = (board.slug for board in DEFAULT_BOARDS if board.source == source.name)
-    for chosen in (slug, next(known, None), "example", "acme:wd1:Careers", "example.com"):
+    for chosen in (slug, next(known, None), "example", "all", "acme:wd1:Careers", "example.com"):
         if chosen is None:
             continue
         try:

@@ -16,6 +16,7 @@ from jobping.core.posting import (
     Salary,
     SalaryOrigin,
 )
+from jobping.sources import SOURCES
 
 
 def utc(*parts: int) -> dt.datetime:
@@ -895,6 +896,10 @@ EXPECTED = {
         ),
     ),
 }
+
+
+def test_every_source_has_an_expected_posting():
+    assert set(EXPECTED) == {source.name for source in SOURCES}
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -476,12 +476,13 @@ def test_convert_rejects_a_raw_item_of_another_source(synthetic):
     assert found == Rejected(external_id="1", reason="`text` is missing")
 
 
+WITHOUT_DEFAULT = {"bamboohr", "breezy", "workday", "site", "feed"}
+
+
 def test_default_boards_are_valid_unique_and_cover_every_source():
     keys = [(entry.source, entry.slug) for entry in DEFAULT_BOARDS]
     assert len(set(keys)) == len(keys)
-    assert {source for source, _ in keys} == set(NAMES) - {
-        "bamboohr", "breezy", "workday", "site", "feed",
-    }  # fmt: skip
+    assert {source for source, _ in keys} == set(NAMES) - WITHOUT_DEFAULT
     for entry in DEFAULT_BOARDS:
         named(entry.source).check_slug(entry.slug)
         assert (entry.company is None) == (
