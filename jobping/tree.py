@@ -618,7 +618,11 @@ def _domain_actors(materials: Materials, boxes: _Mailboxes, network: NetworkGate
     parts = Parts(
         sources=sources,
         polls=_poll_rules(materials),
-        details=Details(profiles=materials.stores.profiles, clock=materials.clock),
+        details=Details(
+            profiles=materials.stores.profiles,
+            clock=materials.clock,
+            words=settings.matching.words,
+        ),
         api_sources=frozenset(name for name in sources if settings.source(name).robots is Use.API),
         boards_of=partial(_boards_of, materials),
         boards=materials.stores.boards,

@@ -11,6 +11,7 @@ import attrs
 
 from jobping.clock import Clock
 from jobping.core.board import StoredBoard
+from jobping.core.career_words import WORDS, CareerWords
 from jobping.core.hard_filters import why_excluded
 from jobping.core.ids import PostingId
 from jobping.core.matcher import prepare, read
@@ -23,14 +24,20 @@ Wish = Callable[[PostingDraft], bool]
 
 @attrs.frozen(kw_only=True)
 class Details:
-    """Knows what the profiles rule out, anew for every poll."""
+    """Knows what the profiles rule out, anew for every poll.
+
+    Attributes:
+        words: Those that tell a level.
+    """
 
     profiles: Profiles
     clock: Clock
+    words: CareerWords = WORDS
 
     async def wish(self, row: StoredBoard) -> Wish:
         """Return what judges the postings of a board; raises StoreError."""
-        matchers = [prepare(stored.profile) for stored in await self.profiles.all()]
+        words = self.words
+        matchers = [prepare(stored.profile, words) for stored in await self.profiles.all()]
         now = self.clock.utcnow()
 
         def wants(draft: PostingDraft) -> bool:
@@ -45,7 +52,8 @@ class Details:
                     news_at=None,
                     closed_at=None,
                     fingerprint=None,
-                )
+                ),
+                words,
             )
             return any(why_excluded(matcher, reading, now) is None for matcher in matchers)
 

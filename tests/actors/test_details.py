@@ -12,7 +12,8 @@ import trio
 from jobping.actors.details import Details
 from jobping.actors.poll import Idle, Poll
 from jobping.core.board import StoredBoard
-from jobping.core.profile import Profile
+from jobping.core.career_words import WORDS, CareerWords, with_more
+from jobping.core.profile import Level, Profile
 from jobping.core.schedule import MOST_DETAILS, PollRules
 from jobping.core.walk import Complete, Limited, WalkEnd
 from jobping.sources.smartrecruiters import SMARTRECRUITERS
@@ -51,6 +52,7 @@ class Polls:
     rig: Rig
     source: Source
     row: StoredBoard
+    words: CareerWords = WORDS
     last: Poll | None = None
 
     @classmethod
@@ -68,7 +70,9 @@ class Polls:
                 postings=self.rig.stores.postings,
                 ingest=ingest.ref,
                 news_after=news_after,
-                details=Details(profiles=self.rig.stores.profiles, clock=self.rig.clock),
+                details=Details(
+                    profiles=self.rig.stores.profiles, clock=self.rig.clock, words=self.words
+                ),
                 details_left=details,
                 last=kept,
             )
@@ -139,6 +143,16 @@ async def test_an_unchanged_list_is_read_again_while_postings_wait(rig: Rig) -> 
         await polls.run(1)
         await polls.run(1)
         assert "" not in (await texts(rig)).values()
+
+
+async def test_operators_own_words_for_levels_hold_here_too(rig: Rig) -> None:
+    await rig.stores.profiles.add(Profile(name="me", levels=(Level.INTERN,)))
+    titles = {1: "Senior living analyst", 2: "Senior analyst"}
+    async with open_fault_server(board(1, 2, titles=titles)) as server:
+        polls = await Polls.of(rig, server)
+        polls.words = with_more(none=("senior living",))
+        assert await polls.run(10) == Complete()
+        assert singles(server) == ["1"]
 
 
 async def test_stock_of_a_first_walk_is_stored_as_listed(rig: Rig) -> None:
