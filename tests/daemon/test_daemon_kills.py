@@ -4,7 +4,7 @@ import random
 import secrets
 from collections import Counter
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 from typing import Any
 
 import pytest
@@ -69,6 +69,30 @@ async def test_digest_goes_out_once_when_killed_while_it_is_written(
     print([line["outcome"] for line in clean.lines("digest.resolved")])
     assert len(home.digests) == 1
     await assert_nothing_sent_twice(home)
+
+
+async def test_site_that_asks_for_a_day_is_left_alone_over_a_kill(home: Home) -> None:
+    """The wait is the one that Workable was seen to ask for."""
+    refusal = respond(b"", status=429, headers=(("Retry-After", "85943"),))
+    answers = {"/robots.txt": respond(b""), "/v1/boards/example/jobs": refusal}
+    async with open_fault_server(answers) as board:
+        file = home.write("board.toml", config({"greenhouse": board.url("").rstrip("/")}))
+        run_it = ("run", "--config", file)
+        async with jobping(*run_it, home=home) as daemon:
+            await daemon.wait_for("scraper.polled")
+            killed = await daemon.end_by(SIGKILL)
+            await home.wait_without_servers()
+        asked = [request.path for request in board.requests]
+        board.requests.clear()
+        async with jobping(*run_it, home=home) as daemon:
+            await daemon.wait_for("daemon.became_ready")
+            await trio.sleep(3)
+            ended = await daemon.end_by(SIGTERM)
+        assert (killed.code, ended.code) == (-SIGKILL, 0), (killed, ended)
+        assert asked[-1:] == ["/v1/boards/example/jobs"]
+        assert board.requests == []
+    [gate] = await rows("SELECT state FROM domain_gate", home=home)
+    assert gate["state"]["limiter"]["blocked_ns"] > 85_800 * 10**9
 
 
 def has_file(folder: Path, suffix: str) -> bool:
