@@ -5,7 +5,7 @@ import enum
 import importlib.metadata
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,8 +13,6 @@ import attrs
 
 from jobping.events import LEVELS
 from jobping.settings import Overrides
-
-Command = Callable[[argparse.Namespace], int]
 
 
 class ExitCode(enum.IntEnum):

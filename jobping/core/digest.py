@@ -46,11 +46,6 @@ class Selection:
     left_out: LeftOut
 
 
-def choose(profile: Profile, pending: Sequence[MatchedPosting]) -> tuple[MatchedPosting, ...]:
-    """Return the matches for one digest, best first."""
-    return select(profile, pending).items
-
-
 def select(
     profile: Profile,
     pending: Sequence[MatchedPosting],

@@ -37,7 +37,6 @@ RECEIVE_BYTES: Final = 65_536
 MAX_BODY: Final = 4 << 20
 CHAT: Final = "/v1/chat/completions"
 _JSON: Final = "application/json"
-_CACHE_FROM: Final = 1_024  # tokens of a prompt from which a prefix is cached
 
 
 @attrs.frozen(kw_only=True)

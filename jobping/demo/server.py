@@ -21,8 +21,6 @@ IDLE_S: Final = 75.0
 ROBOTS: Final = "/robots.txt"
 RECEIVE_BYTES: Final = 65_536
 
-Now = Callable[[], dt.datetime]
-
 
 @attrs.frozen(kw_only=True)
 class Stock:

@@ -5,11 +5,9 @@ import datetime as dt
 import attrs
 
 from jobping.core.consent import Consent, Purpose, make_token, read_token
-from jobping.core.ids import ProfileId, SubscriberId
+from jobping.core.ids import SubscriberId
 from jobping.store.bridge import Database
 from jobping.store.connection import Connection
-
-_ADDRESS = "SELECT address FROM stored_profile WHERE id = $1"
 
 _CONSENT = """
 SELECT CASE WHEN unsubscribed_at IS NOT NULL THEN 'unsubscribed'
@@ -78,14 +76,6 @@ class Subscribers:
     """The people behind profiles."""
 
     database: Database
-
-    async def address(self, profile: ProfileId) -> str | None:
-        """Return where mail of a profile may go at this moment; ask just before sending.
-
-        None: the profile is gone or has no address, or its owner has not confirmed it or has
-        unsubscribed.
-        """
-        return await self.database.run(_fetchval, _ADDRESS, profile)
 
     async def consent(self, subscriber: SubscriberId) -> Consent | None:
         """Return what a person has said; None if there is no such person."""

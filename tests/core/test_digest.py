@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranking_samples import NOW, ago, matched, posting, profile
 
-from jobping.core.digest import Digest, Selection, choose, compose, dedup_key, select
+from jobping.core.digest import Digest, Selection, compose, dedup_key, select
 from jobping.core.digest_view import Failing, ItemView, LeftOut, Watch
 from jobping.core.match import Link
 from jobping.core.posting import Interval, Precision, Remote, Salary, SalaryOrigin
@@ -45,7 +45,7 @@ def test_choice_is_best_first_and_ties_go_to_the_newest_then_the_lowest_id():
         matched(posting(5, company="E", days=None, first_seen_at=ago(1)), 70),
     ]
 
-    assert [item.posting.id for item in choose(profile(), items)] == [3, 5, 2, 4, 1]
+    assert [item.posting.id for item in select(profile(), items).items] == [3, 5, 2, 4, 1]
 
 
 def test_selection_keeps_the_limits_and_counts_what_it_leaves_out():
@@ -266,7 +266,7 @@ def test_choice_takes_stock_only_to_fill_up():
         matched(posting(4, company="D"), 40),
     ]
 
-    assert [item.posting.id for item in choose(profile(max_items=3), items)] == [2, 4, 1]
+    assert [item.posting.id for item in select(profile(max_items=3), items).items] == [2, 4, 1]
 
 
 @pytest.mark.parametrize(
