@@ -6,7 +6,7 @@ keeping it out keeps it out. Everything outside fails, and says aloud what it wa
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from signal import SIGHUP, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
@@ -17,6 +17,7 @@ import trio
 from jobping.store.bridge import Dsn
 from tests.daemon.boards import config, greenhouse
 from tests.daemon.processes import Ended, Home, Running, jobping, run
+from tests.daemon.test_digests_by_mail import authority, mail
 from tests.doubles.certificates import Certificates
 from tests.doubles.fault_server import (
     After,
@@ -28,7 +29,9 @@ from tests.doubles.fault_server import (
     open_fault_server,
     respond,
 )
-from tests.doubles.mail_server import MailServer, mail_server
+from tests.doubles.mail_server import MailServer
+
+__all__ = ["authority", "mail"]
 
 SIGNING = b64encode(b"canary of the signing secret 0").decode()
 SECRETS = {
@@ -158,17 +161,6 @@ async def provoke(daemon: Running) -> None:
     await daemon.wait_for("tree.dumped")
     daemon.send(SIGQUIT)
     await daemon.wait_until(lambda: b"  root/heartbeat  " in daemon.stderr)
-
-
-@pytest.fixture
-def authority() -> Certificates:
-    return Certificates()
-
-
-@pytest.fixture
-def mail(authority: Certificates) -> Iterator[MailServer]:
-    with mail_server(tls=authority.server("localhost"), wants_login=True) as running:
-        yield running
 
 
 def outside_database(home: Home) -> dict[str, str]:
