@@ -292,7 +292,8 @@ async def test_pending_passes_over_closed_old_and_foreign_postings(database: Dat
 async def test_pending_never_offers_a_repost_of_what_the_profile_got(database: Database) -> None:
     matches, ana = Matches(database=database), await add_profile(database)
     bob = await add_profile(database, "bob")
-    same = {"title": "Nurse", "company": "Acme", "description": "We look for a good nurse. " * 9}
+    text = " ".join(f"word{n}" for n in range(30))
+    same = {"title": "Nurse", "company": "Acme", "description": text}
     one, repost, other = await add_news(
         database, draft("1", **same), draft("2", **same), draft("3")
     )
