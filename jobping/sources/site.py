@@ -7,6 +7,7 @@ Absence proves nothing here.
 
 import datetime as dt
 import hashlib
+import itertools
 import re
 import zlib
 from collections.abc import Iterable
@@ -84,10 +85,10 @@ def _listing(page: Page) -> Listing:
         raise MalformedPage(f"site: expected a sitemap, found <{kind[:40]}>")
     changed = {entry.get("loc", ""): entry.get("lastmod") for entry in entries}
     found = ((url, _here(page, url)) for url in _newest(page, entries))
-    postings = [
+    postings = (
         _entry(page, place, changed[url]) for url, place in found if place and _is_posting(place)
-    ]
-    return Listing(items=[msgspec.json.encode(each) for each in postings[:MAX_ITEMS]])
+    )
+    return Listing(items=list(map(msgspec.json.encode, itertools.islice(postings, MAX_ITEMS))))
 
 
 def _entry(page: Page, place: SplitResult, changed: str | None) -> Entry:
