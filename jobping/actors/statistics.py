@@ -84,11 +84,8 @@ class Statistics:
 
     async def _spent(self) -> dict[str, Any]:
         limits = self.limits()
-        with trio.move_on_after(SPENT_WITHIN_S):
-            try:
-                balances = await Spending(database=self.database).balances()
-            except StoreError:
-                return {"day": None, "month": None}
+        with suppress(StoreError), trio.move_on_after(SPENT_WITHIN_S):
+            balances = await Spending(database=self.database).balances()
             return {one.window.value: _balance(one, limits) for one in balances}
         return {"day": None, "month": None}
 

@@ -41,7 +41,8 @@ async def started(machine: Machine) -> AsyncIterator[FaultServer]:
         try:
             yield board
         finally:
-            await said(machine, "systemctl", "stop", UNIT)
+            with trio.move_on_after(90, shield=True):
+                await said(machine, "systemctl", "stop", UNIT)
 
 
 async def said(machine: Machine, *command: str) -> str:
@@ -160,8 +161,9 @@ async def test_stuck_actor_is_named_before_systemd_ends_the_daemon_and_starts_it
         assert withheld < timeout
         assert "Fatal Python error: Aborted" in journal[timeout:]
     finally:
-        await told(machine, "systemctl", "kill", "-s", "KILL", STUCK)
-        await said(machine, "systemctl", "stop", STUCK)
+        with trio.move_on_after(90, shield=True):
+            await told(machine, "systemctl", "kill", "-s", "KILL", STUCK)
+            await said(machine, "systemctl", "stop", STUCK)
 
 
 async def test_wrong_configuration_is_told_and_not_tried_again(machine: Machine) -> None:
