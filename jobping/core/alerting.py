@@ -327,7 +327,7 @@ class Alerts:
             self._shares.pop(_Id(rule, domain), None)
 
     def _note_poll(self, at: float, domain: str, fields: Mapping[str, object]) -> None:
-        period_s = _number(fields.get("poll_every_s")) or UNPOLLED_S
+        period_s = max(0.0, _number(fields.get("poll_every_s"))) or UNPOLLED_S
         if fields.get("outcome") in RESTS:
             period_s = max(period_s, DAY_S)
         self._expect("domain_silent", domain, at, period_s)

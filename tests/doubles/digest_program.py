@@ -87,6 +87,7 @@ async def run(order: Order) -> None:
         deliveries=[Noting(order)],
         by="here",
         credits={},
+        firsthand=frozenset(),
         clock=Clock(),
         emit=emit,
         pending_within_s=DAY_S,
