@@ -42,9 +42,12 @@ async def _held_by(database: Database, home: Path, domains: int) -> int:
     ):
         assert len(await Stores.of(database).gates.all()) >= domains
         assert fetcher.statistics().connections == 0
-        await wait_all_tasks_blocked(0.3)  # what judges the first cycle reads all boards
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0]
+        held = []
+        for _ in range(5):  # what judges the first cycle reads all boards, once in a while
+            await wait_all_tasks_blocked(0.3)
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+        return min(held)
 
 
 @pytest.mark.parametrize("domains", [200, pytest.param(1000, marks=pytest.mark.slow)])

@@ -8,7 +8,7 @@ import itertools
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -104,8 +104,9 @@ class Stage:
 
     async def read_refusals(self, stream: trio.abc.Stream) -> None:
         async with stream:
-            while answer := await stream.receive_some(65_536):
-                self.met += answer.count(b'"error"')
+            with suppress(trio.BrokenResourceError):  # the daemon went before it read our last word
+                while answer := await stream.receive_some(65_536):
+                    self.met += answer.count(b'"error"')
 
 
 GOOD = page()
