@@ -5,20 +5,24 @@ half of the site's pace to its lists. The others are stored as the list has them
 poll finds them changed and asks for their text then.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import attrs
+import trio
 
 from jobping.clock import Clock
 from jobping.core.board import StoredBoard
 from jobping.core.career_words import WORDS, CareerWords
 from jobping.core.hard_filters import why_excluded
 from jobping.core.ids import PostingId
-from jobping.core.matcher import prepare, read
+from jobping.core.matcher import Matcher, prepare, read
 from jobping.core.posting import PostingDraft, StoredPosting
 from jobping.store.profiles import Profiles
 
-Wish = Callable[[PostingDraft], bool]
+SLICE: Final = 100  # profiles between two checkpoints, a few milliseconds
+
+Wish = Callable[[PostingDraft], Awaitable[bool]]
 """Whether anybody might want the posting, by what the list says of it."""
 
 
@@ -37,10 +41,14 @@ class Details:
     async def wish(self, row: StoredBoard) -> Wish:
         """Return what judges the postings of a board; raises StoreError."""
         words = self.words
-        matchers = [prepare(stored.profile, words) for stored in await self.profiles.all()]
+        matchers: list[Matcher] = []
+        for stored in await self.profiles.all():
+            matchers.append(prepare(stored.profile, words))
+            if len(matchers) % SLICE == 0:
+                await trio.lowlevel.checkpoint()
         now = self.clock.utcnow()
 
-        def wants(draft: PostingDraft) -> bool:
+        async def wants(draft: PostingDraft) -> bool:
             reading = read(
                 StoredPosting(
                     id=PostingId(0),
@@ -55,6 +63,11 @@ class Details:
                 ),
                 words,
             )
-            return any(why_excluded(matcher, reading, now) is None for matcher in matchers)
+            for start in range(0, len(matchers), SLICE):
+                some = matchers[start : start + SLICE]
+                if any(why_excluded(matcher, reading, now) is None for matcher in some):
+                    return True
+                await trio.lowlevel.checkpoint()
+            return False
 
         return wants

@@ -472,7 +472,7 @@ class Poll:
             return False
         if self._wish is None:
             self._wish = await self.details.wish(self.row)
-        return self._wish(draft)
+        return await self._wish(draft)
 
     def _is_stock(self, draft: PostingDraft) -> bool:
         posted_at, after = draft.posted_at, self.news_after

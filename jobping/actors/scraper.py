@@ -99,6 +99,7 @@ class Scraper:
     parts: Parts
     _next_at: float = attrs.field(default=0.0, init=False)
     _succeeded_at: dt.datetime | None = attrs.field(default=None, init=False)
+    _board_count: int = attrs.field(default=0, init=False)
     _must_probe: bool = attrs.field(default=False, init=False)
     _passed: dict[BoardId, dict[ExternalId, bytes]] = attrs.field(factory=dict, init=False)
     _ttls: dict[BoardId, float] = attrs.field(factory=dict, init=False)
@@ -369,6 +370,7 @@ class Scraper:
     async def _boards(self) -> list[StoredBoard]:
         now = self.parts.clock.monotonic()
         rows = await self.parts.boards_of(self.domain)
+        self._board_count = len(rows)
         self._succeeded_at = max((row.polled_at for row in rows if row.polled_at), default=None)
         return [row for row in rows if not self.parts.suspects.is_resting(row.id, now)]
 
@@ -392,10 +394,9 @@ class Scraper:
         """Poll one board by its reliable route."""
         poll = self._poll_of(row, page_cap)
         if page_cap is None:
-            boards = len(await self.parts.boards_of(self.domain))
             rules = self.parts.polls[row.board.source]
             is_first = row.polled_at is None and not poll.source.lists_pages
-            poll.details_left = rules.details(boards, is_first=is_first)
+            poll.details_left = rules.details(self._board_count, is_first=is_first)
         return await self._run(poll)
 
     async def _run(self, poll: Poll) -> Health:

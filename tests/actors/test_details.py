@@ -9,7 +9,7 @@ import attrs
 import pytest
 import trio
 
-from jobping.actors.details import Details
+from jobping.actors.details import SLICE, Details
 from jobping.actors.poll import Idle, Poll
 from jobping.core.board import StoredBoard
 from jobping.core.career_words import WORDS, CareerWords, with_more
@@ -174,6 +174,15 @@ async def test_what_every_profile_rules_out_costs_no_request(rig: Rig) -> None:
         await polls.run(10)
         assert singles(server) == ["1"]
         assert (await texts(rig))["2"] == ""
+
+
+async def test_one_of_many_profiles_is_enough_to_ask_for_a_text(rig: Rig) -> None:
+    others = [Profile(name=f"p{number}", not_words=("analyst",)) for number in range(SLICE + 1)]
+    await rig.stores.profiles.sync([*others, Profile(name="z", not_words=("chef",))])
+    async with open_fault_server(board(1, 2, titles={2: "Analyst and chef"})) as server:
+        polls = await Polls.of(rig, server)
+        await polls.run(10)
+        assert singles(server) == ["1"]
 
 
 @pytest.mark.parametrize(
