@@ -55,6 +55,17 @@ class Parts:
         return ChildSpec(id=id, start=run)
 
 
+@pytest.fixture(autouse=True)
+def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the settings without a thread: the virtual clock would not wait for it."""
+
+    async def call(function: Callable[[], Settings]) -> Settings:
+        await trio.lowlevel.checkpoint()
+        return function()
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", call)
+
+
 async def reloaded(parts: Parts, events: Events, *, for_s: float = 60.0) -> Reloader:
     """Reload once, from OLD to NEW, and see that every part runs afterwards."""
     children = tuple(map(parts.child, ("store", "first", "second")))
